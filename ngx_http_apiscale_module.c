@@ -1,0 +1,371 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+/*
+ * The umbrella: the record of a request, and the one table of phase handlers.
+ * nginx runs the handlers of a phase in the reverse order of registration,
+ * those of the log phase forward; features that registered for themselves
+ * would run in an order that nobody could read anywhere.
+ */
+
+
+#include "ngx_http_apiscale.h"
+
+
+typedef struct {
+    ngx_uint_t    features;               /* NGX_HTTP_APISCALE_... in use */
+    ngx_array_t   sections;               /* ngx_http_apiscale_section_t * */
+} ngx_http_apiscale_main_conf_t;
+
+
+typedef struct {
+    ngx_http_phases      phase;
+    ngx_http_handler_pt  handler;
+    ngx_uint_t           feature;
+    ngx_uint_t           last;            /* run after all other modules */
+} ngx_http_apiscale_phase_t;
+
+
+static void *ngx_http_apiscale_create_main_conf(ngx_conf_t *cf);
+static ngx_int_t ngx_http_apiscale_init(ngx_conf_t *cf);
+static void ngx_http_apiscale_cleanup(void *data);
+
+
+/* in the order in which a request meets them; t/00-module/phases.t pins it */
+
+static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
+
+    { NGX_HTTP_POST_READ_PHASE, ngx_http_apiscale_metrics_start,
+      NGX_HTTP_APISCALE_METRICS, 0 },
+
+    { NGX_HTTP_SERVER_REWRITE_PHASE, ngx_http_apiscale_version_handler,
+      NGX_HTTP_APISCALE_VERSIONS, 0 },
+
+    { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_metrics_enter,
+      NGX_HTTP_APISCALE_METRICS, 0 },
+
+    /* after realip and limit_req, which may be set for the location */
+
+    { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_limit_handler,
+      NGX_HTTP_APISCALE_LIMIT, 1 },
+
+    { NGX_HTTP_LOG_PHASE, ngx_http_apiscale_metrics_log,
+      NGX_HTTP_APISCALE_METRICS, 0 }
+};
+
+
+static ngx_http_module_t  ngx_http_apiscale_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    ngx_http_apiscale_init,                /* postconfiguration */
+
+    ngx_http_apiscale_create_main_conf,    /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_apiscale_module = {
+    NGX_MODULE_V1,
+    &ngx_http_apiscale_module_ctx,         /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/*
+ * The record of the main request that "r" belongs to, NULL if there is none.
+ * An internal redirect zeroes the contexts: the record is then found again
+ * through its pool cleanup.
+ */
+
+ngx_http_apiscale_request_t *
+ngx_http_apiscale_get_request(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_apiscale_request_t  *rec;
+
+    r = r->main;
+
+    rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_module);
+
+    if (rec || !(r->internal || r->filter_finalize)) {
+        return rec;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_apiscale_cleanup) {
+            rec = cln->data;
+            ngx_http_set_ctx(r, rec, ngx_http_apiscale_module);
+            break;
+        }
+    }
+
+    return rec;
+}
+
+
+/*
+ * As ngx_http_apiscale_get_request(), but makes the record when there is
+ * none.  NULL if memory is short.
+ */
+
+ngx_http_apiscale_request_t *
+ngx_http_apiscale_make_request(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_apiscale_request_t  *rec;
+
+    rec = ngx_http_apiscale_get_request(r);
+
+    if (rec) {
+        return rec;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_apiscale_request_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    rec = cln->data;
+
+    ngx_memzero(rec, sizeof(ngx_http_apiscale_request_t));
+
+    cln->handler = ngx_http_apiscale_cleanup;
+
+    ngx_http_set_ctx(r->main, rec, ngx_http_apiscale_module);
+
+    return rec;
+}
+
+
+/* the record lives in the pool; only its address is kept by the cleanup */
+
+static void
+ngx_http_apiscale_cleanup(void *data)
+{
+}
+
+
+/*
+ * Marks the request as rejected by this module and returns "status", which a
+ * phase handler is to return.  The body is written by the problem filter,
+ * and only if nginx would send its own page: error_page and "satisfy any"
+ * win.  "problem" and "members" are constant, "detail" (may be NULL) lives as
+ * long as the request.
+ */
+
+ngx_int_t
+ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
+    const ngx_http_apiscale_problem_t *problem, ngx_str_t *detail,
+    ngx_http_apiscale_members_pt members)
+{
+    ngx_http_apiscale_request_t  *rec;
+
+    rec = ngx_http_apiscale_make_request(r);
+    if (rec == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rec->problem = problem;
+    rec->members = members;
+    rec->status = status;
+    rec->uri_changes = r->uri_changes;
+
+    if (detail) {
+        rec->detail = *detail;
+    }
+
+    return status;
+}
+
+
+/*
+ * Notes, while the configuration is read, that a feature is in use.  The
+ * phases of features that are not in use stay empty.
+ */
+
+void
+ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature)
+{
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+
+    amcf->features |= feature;
+}
+
+
+/*
+ * Registers a section of the status page for this configuration.  "section"
+ * is constant.
+ */
+
+ngx_int_t
+ngx_http_apiscale_add_section(ngx_conf_t *cf,
+    ngx_http_apiscale_section_t *section)
+{
+    ngx_http_apiscale_section_t    **s;
+    ngx_http_apiscale_main_conf_t   *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+
+    s = ngx_array_push(&amcf->sections);
+    if (s == NULL) {
+        return NGX_ERROR;
+    }
+
+    *s = section;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The registered sections: an array of ngx_http_apiscale_section_t *.
+ */
+
+ngx_array_t *
+ngx_http_apiscale_sections(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_module);
+
+    return &amcf->sections;
+}
+
+
+/*
+ * Adds a response header line.  "key" is constant, "value" lives as long as
+ * the request and holds no control bytes.
+ */
+
+ngx_int_t
+ngx_http_apiscale_add_header(ngx_http_request_t *r, const char *key,
+    size_t key_len, u_char *value, size_t len)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.len = key_len;
+    h->key.data = (u_char *) key;
+    h->value.len = len;
+    h->value.data = value;
+    h->lowcase_key = NULL;
+    ngx_http_apiscale_header_unlink(h);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Adds a feature's variables, a table that ends with ngx_http_null_variable,
+ * in its preconfiguration.
+ */
+
+ngx_int_t
+ngx_http_apiscale_add_variables(ngx_conf_t *cf, ngx_http_variable_t *vars)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_apiscale_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_apiscale_main_conf_t));
+    if (amcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&amcf->sections, cf->pool, 4,
+                       sizeof(ngx_http_apiscale_section_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return amcf;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                        i;
+    ngx_array_t                      *handlers;
+    ngx_http_handler_pt              *h;
+    ngx_http_core_main_conf_t        *cmcf;
+    const ngx_http_apiscale_phase_t  *ph;
+    ngx_http_apiscale_main_conf_t    *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    for (i = 0;
+         i < sizeof(ngx_http_apiscale_phases)
+             / sizeof(ngx_http_apiscale_phases[0]);
+         i++)
+    {
+        ph = &ngx_http_apiscale_phases[i];
+
+        if (!(amcf->features & ph->feature)) {
+            continue;
+        }
+
+        handlers = &cmcf->phases[ph->phase].handlers;
+
+        h = ngx_array_push(handlers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (ph->last) {
+
+            /* the first of the array runs last */
+
+            h = handlers->elts;
+            ngx_memmove(h + 1, h,
+                        (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
+        }
+
+        *h = ph->handler;
+    }
+
+    return NGX_OK;
+}

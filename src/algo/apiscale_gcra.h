@@ -1,0 +1,69 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+/*
+ * The generic cell rate algorithm as arithmetic on 64-bit words.
+ *
+ * Depends on stdint.h only.  Time is in ticks of 2^-10 us on a clock that
+ * never steps back: with whole microseconds a rate of 70,000 per second would
+ * be wrong by 2 %.  A state is the theoretical arrival time (TAT) at which
+ * the bucket is full again; a TAT that is not in the future is a full bucket.
+ * Ticks fit in 63 bits for 285 years.
+ *
+ * ITU-T I.371 Annex A ("virtual scheduling algorithm"); the names are those
+ * of the rate limits in docs/internals/limits.md.
+ */
+
+
+#ifndef APISCALE_GCRA_H_INCLUDED_
+#define APISCALE_GCRA_H_INCLUDED_
+
+
+#include <stdint.h>
+
+
+#define APISCALE_TICKS_PER_US   1024ULL
+#define APISCALE_TICKS_PER_SEC  (1000000ULL * APISCALE_TICKS_PER_US)
+
+/* the longest time that a full bucket may take to refill: 100 years */
+#define APISCALE_GCRA_MAX_SPAN                                                \
+    (100ULL * 366 * 86400 * APISCALE_TICKS_PER_SEC)
+
+/* "retry" of a cost that can never be admitted */
+#define APISCALE_GCRA_NEVER     UINT64_MAX
+
+
+typedef enum {
+    APISCALE_ADMIT = 0,
+    APISCALE_REJECT
+} apiscale_verdict_e;
+
+
+typedef struct {
+    uint64_t  interval;                   /* T: ticks per request */
+    uint64_t  burst;                      /* B: requests */
+} apiscale_gcra_t;
+
+
+typedef struct {
+    uint64_t  tat;                        /* the state to write, or the one
+                                             that rejected */
+    uint64_t  remaining;                  /* requests */
+    uint64_t  retry;                      /* ticks; 0 when admitted */
+    uint64_t  reset;                      /* ticks until the bucket is full */
+} apiscale_gcra_result_t;
+
+
+apiscale_verdict_e apiscale_gcra_check(const apiscale_gcra_t *g, uint64_t tat,
+    uint64_t now, uint64_t cost, apiscale_gcra_result_t *res);
+uint64_t apiscale_gcra_refund(uint64_t tat, uint64_t now, uint64_t written,
+    uint64_t amount);
+uint64_t apiscale_gcra_rescale(uint64_t tat, uint64_t now, uint64_t from,
+    uint64_t to);
+uint64_t apiscale_gcra_seconds(uint64_t ticks);
+
+
+#endif /* APISCALE_GCRA_H_INCLUDED_ */

@@ -1,0 +1,463 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+#include "apiscale_table.h"
+#include "apiscale_gcra.h"
+
+#include <string.h>
+
+
+/*
+ * An unsettled entry's state is the time of its insertion.  One that is older
+ * than this was left by a killed process and may be reused.
+ */
+#define APISCALE_TABLE_ABANDONED  APISCALE_TICKS_PER_SEC
+
+/* tries of one insertion; each that fails is another process's progress */
+#define APISCALE_TABLE_TRIES      64
+
+
+typedef unsigned __int128  apiscale_u128_t;
+
+
+typedef struct {
+    apiscale_entry_t  *mine;              /* the first unsettled entry */
+    apiscale_entry_t   mine_old;
+    apiscale_entry_t  *other;             /* a further unsettled entry */
+    apiscale_entry_t   other_old;
+    unsigned           settled;
+} apiscale_scan_t;
+
+
+static int
+apiscale_entry_cas(apiscale_entry_t *e, const apiscale_entry_t *old,
+    uint64_t key, uint64_t state)
+{
+    union {
+        apiscale_entry_t  entry;
+        apiscale_u128_t   word;
+    } from, to;
+
+    from.entry = *old;
+    to.entry.key = key;
+    to.entry.state = state;
+
+    return __sync_bool_compare_and_swap((apiscale_u128_t *) e, from.word,
+                                        to.word);
+}
+
+
+/*
+ * Reads an entry whose halves belong together, as far as its key tells: a
+ * torn pair of one key is caught by the compare-and-swap that follows.
+ */
+
+static void
+apiscale_entry_read(const apiscale_entry_t *e, apiscale_entry_t *old)
+{
+    unsigned  i;
+
+    for (i = 0; i < APISCALE_TABLE_TRIES; i++) {
+        old->key = __atomic_load_n(&e->key, __ATOMIC_ACQUIRE);
+        old->state = __atomic_load_n(&e->state, __ATOMIC_ACQUIRE);
+
+        if (__atomic_load_n(&e->key, __ATOMIC_RELAXED) == old->key) {
+            return;
+        }
+    }
+
+    /* the line changes owner all the time: the key is not here any more */
+
+    old->key = 0;
+    old->state = 0;
+}
+
+
+static int
+apiscale_entry_idle(const apiscale_entry_t *e, uint64_t now)
+{
+    if (e->key & APISCALE_KEY_UNSETTLED) {
+        return e->state + APISCALE_TABLE_ABANDONED < now;
+    }
+
+    return e->state <= now;
+}
+
+
+/*
+ * What would be lost with an entry that is not idle: the time that is owed.
+ * An unsettled entry owes nothing, but its process would have to start anew.
+ */
+
+static uint64_t
+apiscale_entry_loss(const apiscale_entry_t *e)
+{
+    return (e->key & APISCALE_KEY_UNSETTLED) ? UINT64_MAX - 1 : e->state;
+}
+
+
+/*
+ * The two sets come from the fingerprint alone, so that a table can be
+ * rebuilt in another size from its entries.
+ */
+
+static apiscale_set_t *
+apiscale_table_set(const apiscale_table_t *t, uint64_t fingerprint, unsigned i)
+{
+    uint32_t  h;
+
+    h = (uint32_t) (i == 0 ? fingerprint >> 32 : fingerprint >> 5);
+
+    return &t->sets[((uint64_t) h * t->nsets) >> 32];
+}
+
+
+/*
+ * The fingerprint of a key from its 64-bit hash: never 0, flags cleared.
+ */
+
+uint64_t
+apiscale_table_fingerprint(uint64_t hash)
+{
+    hash &= ~APISCALE_KEY_FLAGS;
+
+    return hash ? hash : APISCALE_KEY_FLAGS + 1;
+}
+
+
+/*
+ * Starts loading both lines of a key: a cold line takes about 100 ns, and
+ * the lines of several policies are better awaited together.
+ */
+
+void
+apiscale_table_prefetch(const apiscale_table_t *t, uint64_t fingerprint)
+{
+    __builtin_prefetch(apiscale_table_set(t, fingerprint, 0), 1);
+    __builtin_prefetch(apiscale_table_set(t, fingerprint, 1), 1);
+}
+
+
+/*
+ * Looks a key up.  ref->entry is its settled entry and ref->old what it held,
+ * or NULL and zeroes when there is none.
+ */
+
+void
+apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
+    apiscale_ref_t *ref)
+{
+    unsigned           i, j;
+    uint64_t           key;
+    apiscale_set_t    *set;
+    apiscale_entry_t  *e;
+
+    ref->fingerprint = fingerprint;
+
+    for (i = 0; i < 2; i++) {
+        set = apiscale_table_set(t, fingerprint, i);
+
+        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
+            e = &set->entries[j];
+            key = __atomic_load_n(&e->key, __ATOMIC_RELAXED);
+
+            if ((key & ~APISCALE_KEY_GENERATION) != fingerprint) {
+                continue;
+            }
+
+            apiscale_entry_read(e, &ref->old);
+
+            if ((ref->old.key & ~APISCALE_KEY_GENERATION) == fingerprint) {
+                ref->entry = e;
+                return;
+            }
+        }
+    }
+
+    ref->entry = NULL;
+    ref->old.key = 0;
+    ref->old.state = 0;
+}
+
+
+/*
+ * Chooses the entry that a new key takes: an idle one in the emptier of its
+ * two sets, else the live one that would be idle soonest, since it has the
+ * least to lose.  1 if a debt is lost with the chosen entry.
+ */
+
+static int
+apiscale_table_victim(const apiscale_table_t *t, uint64_t fingerprint,
+    uint64_t now, apiscale_entry_t **victim, apiscale_entry_t *old)
+{
+    uint64_t           loss;
+    unsigned           i, j, nidle, best_idle;
+    apiscale_set_t    *set;
+    apiscale_entry_t   e, idle = { 0, 0 }, live = { 0, 0 };
+    apiscale_entry_t  *idle_at, *live_at;
+
+    best_idle = 0;
+    loss = UINT64_MAX;
+    live_at = NULL;
+
+    for (i = 0; i < 2; i++) {
+        set = apiscale_table_set(t, fingerprint, i);
+        idle_at = NULL;
+        nidle = 0;
+
+        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
+            apiscale_entry_read(&set->entries[j], &e);
+
+            if (apiscale_entry_idle(&e, now)) {
+                nidle++;
+                idle = e;
+                idle_at = &set->entries[j];
+
+            } else if (apiscale_entry_loss(&e) < loss) {
+                loss = apiscale_entry_loss(&e);
+                live = e;
+                live_at = &set->entries[j];
+            }
+        }
+
+        if (nidle > best_idle) {
+            best_idle = nidle;
+            *victim = idle_at;
+            *old = idle;
+        }
+    }
+
+    if (best_idle) {
+        return 0;
+    }
+
+    *victim = live_at;
+    *old = live;
+
+    return !(live.key & APISCALE_KEY_UNSETTLED);
+}
+
+
+/*
+ * Reads all places in which a key may be.
+ */
+
+static void
+apiscale_table_scan(const apiscale_table_t *t, uint64_t fingerprint,
+    apiscale_scan_t *scan)
+{
+    unsigned           i, j;
+    apiscale_set_t    *set;
+    apiscale_entry_t   e;
+
+    memset(scan, 0, sizeof(apiscale_scan_t));
+
+    for (i = 0; i < 2; i++) {
+        set = apiscale_table_set(t, fingerprint, i);
+
+        if (i == 1 && set == apiscale_table_set(t, fingerprint, 0)) {
+            break;
+        }
+
+        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
+            apiscale_entry_read(&set->entries[j], &e);
+
+            if ((e.key & ~APISCALE_KEY_FLAGS) != fingerprint) {
+                continue;
+            }
+
+            if (!(e.key & APISCALE_KEY_UNSETTLED)) {
+                scan->settled = 1;
+
+            } else if (scan->mine == NULL) {
+                scan->mine = &set->entries[j];
+                scan->mine_old = e;
+
+            } else {
+                scan->other = &set->entries[j];
+                scan->other_old = e;
+            }
+        }
+    }
+}
+
+
+/*
+ * Inserts an absent key.  First an unsettled entry is placed, then both sets
+ * are read again: of several processes that insert one key at once, each sees
+ * the others' entries or is seen by them.  All but the first unsettled entry
+ * are removed, and all of them when a settled one is there; the last is
+ * settled together with its first charge by the same compare-and-swap.  It
+ * must have been in place before the scan began that found it alone.
+ */
+
+static apiscale_table_rc_e
+apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
+    unsigned generation, uint64_t state, uint64_t now)
+{
+    int                live;
+    unsigned           i;
+    apiscale_scan_t    scan;
+    apiscale_entry_t  *e, old, *seen, seen_old = { 0, 0 };
+
+    seen = NULL;
+
+    for (i = 0; i < APISCALE_TABLE_TRIES; i++) {
+
+        apiscale_table_scan(t, fingerprint, &scan);
+
+        if (scan.mine && (scan.settled || scan.other)) {
+
+            /* the first is to stay, unless a settled one is there */
+
+            if (scan.other) {
+                (void) apiscale_entry_cas(scan.other, &scan.other_old, 0, 0);
+
+            } else {
+                (void) apiscale_entry_cas(scan.mine, &scan.mine_old, 0, 0);
+            }
+
+            continue;
+        }
+
+        if (scan.settled) {
+            return APISCALE_TABLE_AGAIN;
+        }
+
+        if (scan.mine) {
+
+            /* a scan proves nothing of an entry younger than itself */
+
+            if (scan.mine == seen && scan.mine_old.key == seen_old.key
+                && scan.mine_old.state == seen_old.state
+                && apiscale_entry_cas(seen, &seen_old,
+                                      fingerprint | generation, state))
+            {
+                return APISCALE_TABLE_OK;
+            }
+
+            seen = scan.mine;
+            seen_old = scan.mine_old;
+
+            continue;
+        }
+
+        live = apiscale_table_victim(t, fingerprint, now, &e, &old);
+
+        if (!apiscale_entry_cas(e, &old, fingerprint | APISCALE_KEY_UNSETTLED,
+                                now))
+        {
+            continue;
+        }
+
+        if (live) {
+            __atomic_fetch_add(t->evicted_live, 1, __ATOMIC_RELAXED);
+        }
+
+        seen = e;
+        seen_old.key = fingerprint | APISCALE_KEY_UNSETTLED;
+        seen_old.state = now;
+    }
+
+    return APISCALE_TABLE_AGAIN;
+}
+
+
+/*
+ * Writes a state for the key that "ref" found, under a rate generation of
+ * 0 .. 15.  APISCALE_TABLE_AGAIN: nothing was written since the entry changed
+ * or the key was inserted by another process meanwhile; find it again and
+ * decide anew.
+ */
+
+apiscale_table_rc_e
+apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
+    unsigned generation, uint64_t state, uint64_t now)
+{
+    if (ref->entry == NULL && state <= now) {
+        return APISCALE_TABLE_OK;
+    }
+
+    if (ref->entry) {
+        return apiscale_entry_cas(ref->entry, &ref->old,
+                                  ref->fingerprint | generation, state)
+               ? APISCALE_TABLE_OK : APISCALE_TABLE_AGAIN;
+    }
+
+    return apiscale_table_insert(t, ref->fingerprint, generation, state, now);
+}
+
+
+/*
+ * Places an entry of another table, whose "key" includes its flags, while no
+ * other process uses "t" yet.  Idle and unsettled entries are not taken over.
+ */
+
+void
+apiscale_table_restore(const apiscale_table_t *t, uint64_t key, uint64_t state,
+    uint64_t now)
+{
+    int                live;
+    uint64_t           fingerprint;
+    apiscale_entry_t  *e, old;
+
+    if (key == 0 || (key & APISCALE_KEY_UNSETTLED) || state <= now) {
+        return;
+    }
+
+    fingerprint = key & ~APISCALE_KEY_FLAGS;
+
+    live = apiscale_table_victim(t, fingerprint, now, &e, &old);
+
+    if (live) {
+        *t->evicted_live += 1;
+
+        if (old.state > state) {
+            return;
+        }
+    }
+
+    e->key = key;
+    e->state = state;
+}
+
+
+/*
+ * The number of live entries, estimated from at most "sample" sets spread
+ * evenly over the table; exact when the table has no more sets than that.
+ */
+
+uint64_t
+apiscale_table_live(const apiscale_table_t *t, uint64_t now, uint32_t sample)
+{
+    uint32_t           i, n;
+    uint64_t           live;
+    unsigned           j;
+    apiscale_set_t    *set;
+    apiscale_entry_t   e;
+
+    n = t->nsets < sample ? t->nsets : sample;
+
+    if (n == 0) {
+        return 0;
+    }
+
+    live = 0;
+
+    for (i = 0; i < n; i++) {
+        set = &t->sets[(uint64_t) i * t->nsets / n];
+
+        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
+            apiscale_entry_read(&set->entries[j], &e);
+
+            if (e.key && !apiscale_entry_idle(&e, now)) {
+                live++;
+            }
+        }
+    }
+
+    return live * t->nsets / n;
+}

@@ -1,0 +1,150 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+/*
+ * Where the features of apiscale meet.  A feature includes this header, the
+ * services of src/svc and the algorithms of src/algo, never another feature:
+ * what one feature has to know of another stands in the request record, in
+ * an nginx variable or in a section of the status page.
+ */
+
+
+#ifndef NGX_HTTP_APISCALE_H_INCLUDED_
+#define NGX_HTTP_APISCALE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_http_apiscale_compat.h"
+#include "ngx_apiscale_text.h"
+
+
+#define NGX_HTTP_APISCALE_VERSION  "0.1.0"
+
+
+/*
+ * A kind of error that this module originates (RFC 9457).  Constant; "code"
+ * is the stable word, "type" a URI, or NULL for apiscale_problem_base + code.
+ */
+
+typedef struct {
+    ngx_str_t  code;
+    ngx_str_t  type;
+    ngx_str_t  title;
+} ngx_http_apiscale_problem_t;
+
+
+typedef struct ngx_http_apiscale_request_s  ngx_http_apiscale_request_t;
+
+/*
+ * Writes the extension members of a problem body, each with a comma before
+ * it: ,"supported":["1","2"]
+ */
+
+typedef void (*ngx_http_apiscale_members_pt)(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_apiscale_text_t *t);
+
+
+/*
+ * The record of a main request, shared by its internal redirects.  Each field
+ * names its one writer.  It lives in the request's pool.
+ */
+
+struct ngx_http_apiscale_request_s {
+
+    /* ngx_http_apiscale_reject() */
+
+    const ngx_http_apiscale_problem_t  *problem;
+    ngx_http_apiscale_members_pt        members;
+    ngx_str_t                           detail;
+    ngx_uint_t                          status;
+    ngx_uint_t                          uri_changes;
+
+    /* the feature that holds its state there, and nobody else */
+
+    void                               *limit;
+    void                               *version;
+    void                               *metrics;
+
+    /* the problem filter */
+
+    ngx_chain_t                        *problem_body;
+};
+
+
+/*
+ * A section of the status page, registered by the feature that it is about.
+ * "json" writes the value of the member "name"; "prometheus" writes whole
+ * metric families, HELP and TYPE first; either may be NULL.
+ */
+
+typedef struct {
+    ngx_str_t    name;
+    void       (*json)(ngx_http_request_t *r, ngx_apiscale_text_t *t);
+    void       (*prometheus)(ngx_http_request_t *r, ngx_apiscale_text_t *t);
+} ngx_http_apiscale_section_t;
+
+
+/* features in use, for ngx_http_apiscale_use() */
+
+#define NGX_HTTP_APISCALE_METRICS  0x01
+#define NGX_HTTP_APISCALE_VERSIONS 0x02
+#define NGX_HTTP_APISCALE_LIMIT    0x04
+
+
+#define NGX_HTTP_APISCALE_NET_LEN  17
+
+
+/* the umbrella */
+
+ngx_http_apiscale_request_t *ngx_http_apiscale_get_request(
+    ngx_http_request_t *r);
+ngx_http_apiscale_request_t *ngx_http_apiscale_make_request(
+    ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
+    const ngx_http_apiscale_problem_t *problem, ngx_str_t *detail,
+    ngx_http_apiscale_members_pt members);
+void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
+ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
+    ngx_http_apiscale_section_t *section);
+ngx_array_t *ngx_http_apiscale_sections(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_add_header(ngx_http_request_t *r, const char *key,
+    size_t key_len, u_char *value, size_t len);
+ngx_int_t ngx_http_apiscale_add_variables(ngx_conf_t *cf,
+    ngx_http_variable_t *vars);
+
+/* whether this module rejected the request, however the answer is worded */
+#define ngx_http_apiscale_rejected(rec)  ((rec) && (rec)->problem)
+
+#define ngx_http_apiscale_header(r, name, value, len)                         \
+    ngx_http_apiscale_add_header(r, name, sizeof(name) - 1, value, len)
+
+/* the client's network: ngx_http_apiscale_client.c */
+
+size_t ngx_http_apiscale_client_net(ngx_http_request_t *r,
+    u_char net[NGX_HTTP_APISCALE_NET_LEN]);
+
+/* the phase handlers, which the umbrella alone registers */
+
+ngx_int_t ngx_http_apiscale_metrics_start(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_metrics_enter(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_metrics_log(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_limit_handler(ngx_http_request_t *r);
+
+
+extern ngx_module_t  ngx_http_apiscale_module;
+extern ngx_module_t  ngx_http_apiscale_problem_module;
+extern ngx_module_t  ngx_http_apiscale_status_module;
+extern ngx_module_t  ngx_http_apiscale_client_module;
+extern ngx_module_t  ngx_http_apiscale_metrics_module;
+extern ngx_module_t  ngx_http_apiscale_limit_module;
+extern ngx_module_t  ngx_http_apiscale_version_module;
+
+
+#endif /* NGX_HTTP_APISCALE_H_INCLUDED_ */
