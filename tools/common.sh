@@ -1,0 +1,55 @@
+# Sourced by the scripts of this folder: the few things that they share.
+# shellcheck shell=bash
+
+top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# where everything that is built goes; BUILD= moves it, as for a checkout
+# that this user cannot write to
+build=${BUILD:-$top/build}
+case $build in /*) ;; *) build=$top/$build ;; esac
+
+me=${0##*/}
+
+say() {
+    printf '%s: %s\n' "$me" "$*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+# root runs the command as it is, others through sudo
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "not root, and there is no sudo: run as root: $*"
+    fi
+}
+
+# the URI of the Debian mirror that this machine itself is set to, whether
+# it is written in sources.list or in a deb822 file
+debian_mirror() {
+    local uri
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' \
+          'Origin: Debian' 'Label: Debian' 2>/dev/null \
+          | grep -E '^(https?|ftp|file|copy|tor\+https?|mirror\+[a-z]+):' \
+          | head -n 1)
+    [ -n "$uri" ] || return 1
+    printf '%s\n' "$uri"
+}
+
+# the keyring that signs Debian's archive
+debian_keyring() {
+    local f
+    for f in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
+        if [ -r "$f" ]; then
+            printf '%s\n' "$f"
+            return 0
+        fi
+    done
+    return 1
+}
