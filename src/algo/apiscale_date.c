@@ -27,6 +27,8 @@ static int apiscale_date_number(const unsigned char *p, size_t digits,
     unsigned *value);
 static int apiscale_date_fields(const unsigned char *p, size_t len,
     apiscale_date_fields_t *f);
+static int apiscale_date_time(const unsigned char *p, size_t len,
+    apiscale_date_fields_t *f);
 static int apiscale_date_offset(const unsigned char *p, size_t len,
     int *offset);
 static int apiscale_date_possible(const apiscale_date_fields_t *f);
@@ -182,8 +184,6 @@ static int
 apiscale_date_fields(const unsigned char *p, size_t len,
     apiscale_date_fields_t *f)
 {
-    size_t  i;
-
     memset(f, 0, sizeof(apiscale_date_fields_t));
 
     if (len < 10
@@ -198,21 +198,34 @@ apiscale_date_fields(const unsigned char *p, size_t len,
         return APISCALE_DATE_OK;
     }
 
-    if (len < 20
-        || (p[10] | 0x20) != 't'
-        || !apiscale_date_number(p + 11, 2, &f->hour) || p[13] != ':'
-        || !apiscale_date_number(p + 14, 2, &f->min) || p[16] != ':'
-        || !apiscale_date_number(p + 17, 2, &f->sec))
+    if ((p[10] | 0x20) != 't') {
+        return APISCALE_DATE_MALFORMED;
+    }
+
+    return apiscale_date_time(p + 11, len - 11, f);
+}
+
+
+static int
+apiscale_date_time(const unsigned char *p, size_t len,
+    apiscale_date_fields_t *f)
+{
+    size_t  i;
+
+    if (len < 9
+        || !apiscale_date_number(p, 2, &f->hour) || p[2] != ':'
+        || !apiscale_date_number(p + 3, 2, &f->min) || p[5] != ':'
+        || !apiscale_date_number(p + 6, 2, &f->sec))
     {
         return APISCALE_DATE_MALFORMED;
     }
 
-    i = 19;
+    i = 8;
 
     if (p[i] == '.') {
         for (i++; i < len && p[i] >= '0' && p[i] <= '9'; i++) { /* void */ }
 
-        if (i == 20) {
+        if (i == 9) {
             return APISCALE_DATE_MALFORMED;
         }
     }

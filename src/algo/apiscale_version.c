@@ -29,6 +29,9 @@ static int apiscale_version_find(const unsigned char *token, size_t len,
     const apiscale_version_name_t *names, unsigned nnames);
 static size_t apiscale_version_append(unsigned char *out, size_t size,
     size_t n, const unsigned char *p, size_t len);
+static const unsigned char *apiscale_version_locate(
+    apiscale_version_reader_t *rd, const unsigned char *prefix, size_t plen,
+    const unsigned char *seg, size_t slen);
 static int apiscale_version_match(apiscale_version_reader_t *rd,
     const unsigned char *p, size_t len);
 static int apiscale_version_read(apiscale_version_reader_t *rd);
@@ -176,8 +179,9 @@ apiscale_version_insert(const unsigned char *uri, size_t len,
  * "size".  _DECLINED if the path has not one place for the segment, or what
  * is left would not be the same resource as the stripped URI: "." or ".."
  * segments, however encoded; slashes around the segment that are encoded;
- * empty segments before it when it ends the path; "#"; encodings that are
- * malformed.  The caller then escapes the stripped URI.
+ * empty segments before it when it ends the path, or after it when it begins
+ * the path; "#"; encodings that are malformed.  The caller then escapes the
+ * stripped URI.
  */
 int
 apiscale_version_cut_raw(const unsigned char *raw, size_t len,
@@ -185,7 +189,6 @@ apiscale_version_cut_raw(const unsigned char *raw, size_t len,
     size_t slen, int merge_slashes, unsigned char *out, size_t size,
     size_t *outlen)
 {
-    int                         merged;
     size_t                      n;
     const unsigned char        *end, *args, *start;
     apiscale_version_reader_t   rd;
@@ -205,36 +208,32 @@ apiscale_version_cut_raw(const unsigned char *raw, size_t len,
     rd.end = args != NULL ? args : end;
     rd.merge = merge_slashes != 0;
 
-    if (apiscale_version_dots(rd.p, rd.end)
-        || !apiscale_version_match(&rd, prefix,
-                                   apiscale_version_base(prefix, plen))
-        || !apiscale_version_match(&rd, (const unsigned char *) "/", 1)
-        || !apiscale_version_match(&rd, seg, 1))
-    {
+    if (apiscale_version_dots(rd.p, rd.end)) {
         return APISCALE_VERSION_DECLINED;
     }
 
-    start = rd.at;
-    merged = rd.merged;
+    start = apiscale_version_locate(&rd, prefix, plen, seg, slen);
 
-    if (start[-1] != '/' || !apiscale_version_match(&rd, seg + 1, slen - 1)) {
+    if (start == NULL) {
         return APISCALE_VERSION_DECLINED;
     }
 
-    /* "/api//v1" would leave "/api/", which is not "/api" */
+    n = (size_t) (start - 1 - raw);
 
-    if (rd.p == rd.end ? merged : *rd.p != '/') {
+    /* "/v1//host" would leave "//host", in a redirect another site */
+
+    if (n == 0 && rd.end - rd.p > 1 && rd.p[1] == '/') {
         return APISCALE_VERSION_DECLINED;
     }
 
-    n = apiscale_version_append(out, size, 0, raw, start - 1 - raw);
+    n = apiscale_version_append(out, size, 0, raw, n);
 
     if (n == 0 && rd.p == rd.end) {
         n = apiscale_version_append(out, size, n,
                                     (const unsigned char *) "/", 1);
     }
 
-    n = apiscale_version_append(out, size, n, rd.p, end - rd.p);
+    n = apiscale_version_append(out, size, n, rd.p, (size_t) (end - rd.p));
 
     if (n == APISCALE_VERSION_FULL) {
         return APISCALE_VERSION_NOSPACE;
@@ -289,6 +288,44 @@ apiscale_version_append(unsigned char *out, size_t size, size_t n,
     }
 
     return n + len;
+}
+
+
+/*
+ * Reads the prefix and the segment.  Returns where the segment begins, after
+ * a plain slash; NULL if they are not there, or not apart from the rest.
+ */
+static const unsigned char *
+apiscale_version_locate(apiscale_version_reader_t *rd,
+    const unsigned char *prefix, size_t plen, const unsigned char *seg,
+    size_t slen)
+{
+    int                   merged;
+    const unsigned char  *start;
+
+    plen = apiscale_version_base(prefix, plen);
+
+    if (!apiscale_version_match(rd, prefix, plen)
+        || !apiscale_version_match(rd, (const unsigned char *) "/", 1)
+        || !apiscale_version_match(rd, seg, 1))
+    {
+        return NULL;
+    }
+
+    start = rd->at;
+    merged = rd->merged;
+
+    if (start[-1] != '/' || !apiscale_version_match(rd, seg + 1, slen - 1)) {
+        return NULL;
+    }
+
+    /* "/api//v1" would leave "/api/", which is not "/api" */
+
+    if (rd->p == rd->end ? merged : *rd->p != '/') {
+        return NULL;
+    }
+
+    return start;
 }
 
 
