@@ -18,6 +18,7 @@
 typedef struct {
     ngx_uint_t    features;               /* NGX_HTTP_APISCALE_... in use */
     ngx_array_t   sections;               /* ngx_http_apiscale_section_t * */
+    ngx_array_t   zones;                  /* ngx_http_apiscale_zone_t */
 } ngx_http_apiscale_main_conf_t;
 
 
@@ -43,6 +44,11 @@ static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
 
     { NGX_HTTP_SERVER_REWRITE_PHASE, ngx_http_apiscale_version_handler,
       NGX_HTTP_APISCALE_VERSIONS, 0 },
+
+    /* before the rewrite module, which may return an error at once */
+
+    { NGX_HTTP_REWRITE_PHASE, ngx_http_apiscale_metrics_locate,
+      NGX_HTTP_APISCALE_METRICS, 0 },
 
     { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_metrics_enter,
       NGX_HTTP_APISCALE_METRICS, 0 },
@@ -252,6 +258,46 @@ ngx_http_apiscale_sections(ngx_http_request_t *r)
 
 
 /*
+ * Lets the status page show a zone of this configuration.
+ */
+
+ngx_int_t
+ngx_http_apiscale_add_zone(ngx_conf_t *cf, ngx_shm_zone_t *zone,
+    ngx_http_apiscale_zone_used_pt used)
+{
+    ngx_http_apiscale_zone_t       *z;
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+
+    z = ngx_array_push(&amcf->zones);
+    if (z == NULL) {
+        return NGX_ERROR;
+    }
+
+    z->zone = zone;
+    z->used = used;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The zones shown: an array of ngx_http_apiscale_zone_t.
+ */
+
+ngx_array_t *
+ngx_http_apiscale_zones(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_module);
+
+    return &amcf->zones;
+}
+
+
+/*
  * Adds a response header line.  "key" is constant, "value" lives as long as
  * the request and holds no control bytes.
  */
@@ -315,6 +361,13 @@ ngx_http_apiscale_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&amcf->sections, cf->pool, 4,
                        sizeof(ngx_http_apiscale_section_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (ngx_array_init(&amcf->zones, cf->pool, 4,
+                       sizeof(ngx_http_apiscale_zone_t))
         != NGX_OK)
     {
         return NULL;

@@ -90,6 +90,20 @@ typedef struct {
 } ngx_http_apiscale_section_t;
 
 
+/*
+ * A shared memory zone that the status page tells the fill of.  "used" gives
+ * the bytes of zone->shm.size that are taken; it runs in a request and must
+ * not take long.
+ */
+
+typedef uint64_t (*ngx_http_apiscale_zone_used_pt)(ngx_shm_zone_t *zone);
+
+typedef struct {
+    ngx_shm_zone_t                  *zone;
+    ngx_http_apiscale_zone_used_pt   used;
+} ngx_http_apiscale_zone_t;
+
+
 /* features in use, for ngx_http_apiscale_use() */
 
 #define NGX_HTTP_APISCALE_METRICS  0x01
@@ -113,6 +127,9 @@ void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
 ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
     ngx_http_apiscale_section_t *section);
 ngx_array_t *ngx_http_apiscale_sections(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_add_zone(ngx_conf_t *cf, ngx_shm_zone_t *zone,
+    ngx_http_apiscale_zone_used_pt used);
+ngx_array_t *ngx_http_apiscale_zones(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_add_header(ngx_http_request_t *r, const char *key,
     size_t key_len, u_char *value, size_t len);
 ngx_int_t ngx_http_apiscale_add_variables(ngx_conf_t *cf,
@@ -132,6 +149,7 @@ size_t ngx_http_apiscale_client_net(ngx_http_request_t *r,
 /* the phase handlers, which the umbrella alone registers */
 
 ngx_int_t ngx_http_apiscale_metrics_start(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_metrics_locate(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_enter(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_log(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
