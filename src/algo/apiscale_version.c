@@ -169,28 +169,23 @@ apiscale_version_insert(const unsigned char *uri, size_t len,
 
 
 /*
- * Cuts the version segment "seg" ("v1") after the prefix out of "raw",
- * a request target in the client's own encoding, and leaves every other byte
- * as it was: "//api/v1/a%2Fb?x" is "//api/a%2Fb?x".  Percent-encoding and,
- * with "merge_slashes" as in nginx, empty segments are seen through when the
- * prefix and the segment are looked for.
+ * Finds the version segment "seg" ("v1") after the prefix in "raw", a request
+ * target in the client's own encoding.  Percent-encoding and, with
+ * "merge_slashes" as in nginx, empty segments are seen through.
  *
- * APISCALE_VERSION_OK with *outlen set, at most "len"; _NOSPACE if it exceeds
- * "size".  _DECLINED if the path has not one place for the segment, or what
- * is left would not be the same resource as the stripped URI: "." or ".."
+ * APISCALE_VERSION_OK with *off the offset of the slash before the segment
+ * and *cut the length of both.  _DECLINED if the path has not one place for
+ * the segment, or the normalised URI would not change alike: "." or ".."
  * segments, however encoded; slashes around the segment that are encoded;
- * empty segments before it when it ends the path, or after it when it begins
- * the path; "#"; encodings that are malformed.  The caller then escapes the
- * stripped URI.
+ * empty segments before it when it ends the path; "#"; encodings that are
+ * malformed.
  */
 int
-apiscale_version_cut_raw(const unsigned char *raw, size_t len,
+apiscale_version_find_raw(const unsigned char *raw, size_t len,
     const unsigned char *prefix, size_t plen, const unsigned char *seg,
-    size_t slen, int merge_slashes, unsigned char *out, size_t size,
-    size_t *outlen)
+    size_t slen, int merge_slashes, size_t *off, size_t *cut)
 {
-    size_t                      n;
-    const unsigned char        *end, *args, *start;
+    const unsigned char        *args, *start;
     apiscale_version_reader_t   rd;
 
     if (len == 0 || raw[0] != '/' || slen == 0
@@ -199,13 +194,12 @@ apiscale_version_cut_raw(const unsigned char *raw, size_t len,
         return APISCALE_VERSION_DECLINED;
     }
 
-    end = raw + len;
     args = memchr(raw, '?', len);
 
     memset(&rd, 0, sizeof(apiscale_version_reader_t));
 
     rd.p = raw;
-    rd.end = args != NULL ? args : end;
+    rd.end = args != NULL ? args : raw + len;
     rd.merge = merge_slashes != 0;
 
     if (apiscale_version_dots(rd.p, rd.end)) {
@@ -218,22 +212,58 @@ apiscale_version_cut_raw(const unsigned char *raw, size_t len,
         return APISCALE_VERSION_DECLINED;
     }
 
-    n = (size_t) (start - 1 - raw);
+    *off = (size_t) (start - 1 - raw);
+    *cut = (size_t) (rd.p - start + 1);
 
-    /* "/v1//host" would leave "//host", in a redirect another site */
+    return APISCALE_VERSION_OK;
+}
 
-    if (n == 0 && rd.end - rd.p > 1 && rd.p[1] == '/') {
-        return APISCALE_VERSION_DECLINED;
+
+/*
+ * Cuts the segment that apiscale_version_find_raw() finds out of "raw" and
+ * leaves every other byte as it was: "//api/v1/a%2Fb?x" is "//api/a%2Fb?x".
+ *
+ * APISCALE_VERSION_OK with *outlen set, at most "len"; _NOSPACE if it exceeds
+ * "size"; _DECLINED if there is no place to cut, or what is left would not be
+ * the same resource as the stripped URI: empty segments after a segment that
+ * begins the path.  The caller then escapes the stripped URI.
+ */
+int
+apiscale_version_cut_raw(const unsigned char *raw, size_t len,
+    const unsigned char *prefix, size_t plen, const unsigned char *seg,
+    size_t slen, int merge_slashes, unsigned char *out, size_t size,
+    size_t *outlen)
+{
+    int     rc;
+    size_t  n, off, cut;
+
+    rc = apiscale_version_find_raw(raw, len, prefix, plen, seg, slen,
+                                   merge_slashes, &off, &cut);
+
+    if (rc != APISCALE_VERSION_OK) {
+        return rc;
     }
 
-    n = apiscale_version_append(out, size, 0, raw, n);
+    n = apiscale_version_append(out, size, 0, raw, off);
 
-    if (n == 0 && rd.p == rd.end) {
-        n = apiscale_version_append(out, size, n,
-                                    (const unsigned char *) "/", 1);
+    raw += off + cut;
+    len -= off + cut;
+
+    if (n == 0) {
+
+        /* "/v1//host" would leave "//host", in a redirect another site */
+
+        if (len > 1 && raw[0] == '/' && raw[1] == '/') {
+            return APISCALE_VERSION_DECLINED;
+        }
+
+        if (len == 0 || raw[0] != '/') {
+            n = apiscale_version_append(out, size, n,
+                                        (const unsigned char *) "/", 1);
+        }
     }
 
-    n = apiscale_version_append(out, size, n, rd.p, (size_t) (end - rd.p));
+    n = apiscale_version_append(out, size, n, raw, len);
 
     if (n == APISCALE_VERSION_FULL) {
         return APISCALE_VERSION_NOSPACE;

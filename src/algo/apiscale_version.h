@@ -64,6 +64,9 @@ size_t apiscale_version_insert(const unsigned char *uri, size_t len,
     const apiscale_version_segment_t *seg, const unsigned char *name,
     size_t nlen, unsigned char *out, size_t size);
 
+int apiscale_version_find_raw(const unsigned char *raw, size_t len,
+    const unsigned char *prefix, size_t plen, const unsigned char *seg,
+    size_t slen, int merge_slashes, size_t *off, size_t *cut);
 int apiscale_version_cut_raw(const unsigned char *raw, size_t len,
     const unsigned char *prefix, size_t plen, const unsigned char *seg,
     size_t slen, int merge_slashes, unsigned char *out, size_t size,
