@@ -53,3 +53,30 @@ debian_keyring() {
     done
     return 1
 }
+
+# Sets apt_opts: options that make apt-get and apt-cache use the sources in
+# the file $1/sources.list alone and keep all state under $1, which need not
+# be root's, so that the machine's own apt is not touched.
+private_apt() {
+    mkdir -p "$1/lists/partial" "$1/cache/archives/partial"
+    apt_opts=(-q -o "Dir::Etc::SourceList=$1/sources.list"
+              -o Dir::Etc::SourceParts=/dev/null
+              -o "Dir::State::Lists=$1/lists" -o "Dir::Cache=$1/cache"
+              -o Acquire::Languages=none -o APT::Sandbox::User=root)
+}
+
+# prints, one a line, those arguments that the nginx binary $1 was
+# configured with that say what is in it: not compiler, libraries, modules
+nginx_flags() {
+    local args=() a
+    eval "args=($("$1" -V 2>&1 | sed -n 's/^configure arguments: //p'))"
+    for a in "${args[@]}"; do
+        case $a in
+        --add-module=* | --add-dynamic-module=* | --with-cc-opt=* \
+        | --with-ld-opt=* | --with-cc=* | --builddir=* | --build=* \
+        | *=dynamic | --with-openssl=* | --with-pcre=* | --with-zlib=* \
+        | --with-openssl-opt=* | --with-pcre-opt=* | --with-zlib-opt=*) ;;
+        *) printf '%s\n' "$a" ;;
+        esac
+    done
+}
