@@ -142,8 +142,8 @@ apiscale_table_prefetch(const apiscale_table_t *t, uint64_t fingerprint)
 
 
 /*
- * Looks a key up.  ref->entry is its settled entry and ref->old what it held,
- * or NULL and zeroes when there is none.
+ * Looks a key up.  ref->entry is its settled entry, ref->key and ref->state
+ * what it held; NULL and zeroes when there is none.
  */
 
 void
@@ -153,7 +153,7 @@ apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
     unsigned           i, j;
     uint64_t           key;
     apiscale_set_t    *set;
-    apiscale_entry_t  *e;
+    apiscale_entry_t  *e, old;
 
     ref->fingerprint = fingerprint;
 
@@ -168,18 +168,20 @@ apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
                 continue;
             }
 
-            apiscale_entry_read(e, &ref->old);
+            apiscale_entry_read(e, &old);
 
-            if ((ref->old.key & ~APISCALE_KEY_GENERATION) == fingerprint) {
+            if ((old.key & ~APISCALE_KEY_GENERATION) == fingerprint) {
                 ref->entry = e;
+                ref->key = old.key;
+                ref->state = old.state;
                 return;
             }
         }
     }
 
     ref->entry = NULL;
-    ref->old.key = 0;
-    ref->old.state = 0;
+    ref->key = 0;
+    ref->state = 0;
 }
 
 
@@ -377,14 +379,19 @@ apiscale_table_rc_e
 apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
     unsigned generation, uint64_t state, uint64_t now)
 {
-    if (ref->entry == NULL && state <= now) {
-        return APISCALE_TABLE_OK;
-    }
+    apiscale_entry_t  old;
 
     if (ref->entry) {
-        return apiscale_entry_cas(ref->entry, &ref->old,
+        old.key = ref->key;
+        old.state = ref->state;
+
+        return apiscale_entry_cas(ref->entry, &old,
                                   ref->fingerprint | generation, state)
                ? APISCALE_TABLE_OK : APISCALE_TABLE_AGAIN;
+    }
+
+    if (state <= now) {
+        return APISCALE_TABLE_OK;
     }
 
     return apiscale_table_insert(t, ref->fingerprint, generation, state, now);
@@ -392,36 +399,50 @@ apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
 
 
 /*
- * Places an entry of another table, whose "key" includes its flags, while no
- * other process uses "t" yet.  Idle and unsettled entries are not taken over.
+ * Copies the live entries of "from" into "to", a table of any size that no
+ * other process uses yet.  Returns how many did not fit; they are counted in
+ * to->evicted_live as well.  Insertions under way are not taken over.
  */
 
-void
-apiscale_table_restore(const apiscale_table_t *t, uint64_t key, uint64_t state,
+uint64_t
+apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
     uint64_t now)
 {
-    int                live;
-    uint64_t           fingerprint;
-    apiscale_entry_t  *e, old;
+    uint32_t           i;
+    uint64_t           lost;
+    unsigned           j;
+    apiscale_entry_t   e, *victim, old;
 
-    if (key == 0 || (key & APISCALE_KEY_UNSETTLED) || state <= now) {
-        return;
-    }
+    lost = 0;
 
-    fingerprint = key & ~APISCALE_KEY_FLAGS;
+    for (i = 0; i < from->nsets; i++) {
+        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
 
-    live = apiscale_table_victim(t, fingerprint, now, &e, &old);
+            apiscale_entry_read(&from->sets[i].entries[j], &e);
 
-    if (live) {
-        *t->evicted_live += 1;
+            if (e.key == 0 || (e.key & APISCALE_KEY_UNSETTLED)
+                || e.state <= now)
+            {
+                continue;
+            }
 
-        if (old.state > state) {
-            return;
+            if (apiscale_table_victim(to, e.key & ~APISCALE_KEY_FLAGS, now,
+                                      &victim, &old))
+            {
+                lost++;
+
+                if (old.state >= e.state) {
+                    continue;
+                }
+            }
+
+            *victim = e;
         }
     }
 
-    e->key = key;
-    e->state = state;
+    *to->evicted_live += lost;
+
+    return lost;
 }
 
 

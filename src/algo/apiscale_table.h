@@ -67,7 +67,8 @@ typedef struct {
 
 typedef struct {
     apiscale_entry_t  *entry;             /* NULL: the key was absent */
-    apiscale_entry_t   old;               /* what was read there */
+    uint64_t           key;               /* what was read there */
+    uint64_t           state;
     uint64_t           fingerprint;
 } apiscale_ref_t;
 
@@ -85,8 +86,8 @@ void apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
 apiscale_table_rc_e apiscale_table_commit(const apiscale_table_t *t,
     const apiscale_ref_t *ref, unsigned generation, uint64_t state,
     uint64_t now);
-void apiscale_table_restore(const apiscale_table_t *t, uint64_t key,
-    uint64_t state, uint64_t now);
+uint64_t apiscale_table_copy(const apiscale_table_t *to,
+    const apiscale_table_t *from, uint64_t now);
 uint64_t apiscale_table_live(const apiscale_table_t *t, uint64_t now,
     uint32_t sample);
 

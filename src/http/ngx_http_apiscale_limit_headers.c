@@ -1,0 +1,559 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+/*
+ * What the client is told of its limits: X-RateLimit-Limit, -Remaining and
+ * -Reset of one policy, RateLimit and RateLimit-Policy of all of them
+ * (draft-ietf-httpapi-ratelimit-headers-11), Retry-After on a rejection.
+ * An origin that states limits of its own is heard: the client gets whichever
+ * is stricter.
+ */
+
+
+#include "ngx_http_apiscale_limit.h"
+#include "ngx_apiscale_time.h"
+
+
+/* what the origin said, as found in the response */
+
+typedef struct {
+    ngx_table_elt_t  *limit;
+    ngx_table_elt_t  *remaining;
+    ngx_table_elt_t  *reset;
+    ngx_table_elt_t  *ratelimit;
+    ngx_table_elt_t  *policy;
+    ngx_table_elt_t  *retry_after;
+} ngx_http_apiscale_limit_origin_t;
+
+
+static ngx_int_t ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r);
+static void ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_origin_t *origin);
+static ngx_table_elt_t **ngx_http_apiscale_limit_origin_field(
+    ngx_http_apiscale_limit_origin_t *origin, ngx_str_t *key);
+static ngx_int_t ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin);
+static ngx_int_t ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin);
+static ngx_uint_t ngx_http_apiscale_limit_origin_stricter(
+    ngx_http_apiscale_limit_origin_t *origin,
+    ngx_http_apiscale_limit_result_t *res);
+static ngx_int_t ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin);
+static uint64_t ngx_http_apiscale_limit_window_s(
+    ngx_http_apiscale_limit_result_t *res);
+static ngx_int_t ngx_http_apiscale_limit_list(ngx_http_request_t *r,
+    ngx_table_elt_t *origin, const char *key, size_t key_len,
+    ngx_str_t *value);
+static u_char *ngx_http_apiscale_limit_number(u_char *p, uint64_t n);
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+/*
+ * Whole seconds until the request would be admitted, at least 1; 0 when it
+ * never would.
+ */
+
+uint64_t
+ngx_http_apiscale_limit_retry_s(ngx_http_apiscale_limit_result_t *res)
+{
+    if (res->gcra.retry == APISCALE_GCRA_NEVER) {
+        return 0;
+    }
+
+    return ngx_max(apiscale_gcra_seconds(res->gcra.retry), 1);
+}
+
+
+/*
+ * The Unix time, rounded up, at which the bucket is full again.
+ */
+
+uint64_t
+ngx_http_apiscale_limit_reset_unix(ngx_http_apiscale_limit_result_t *res)
+{
+    return apiscale_gcra_seconds(ngx_apiscale_unix_us()
+                                 * APISCALE_TICKS_PER_US + res->gcra.reset);
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
+{
+    ngx_uint_t                         headers;
+    ngx_http_apiscale_request_t       *rec;
+    ngx_http_apiscale_limit_ctx_t     *ctx;
+    ngx_http_apiscale_limit_origin_t   origin;
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    rec = ngx_http_apiscale_get_request(r);
+
+    if (rec == NULL || rec->limit == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx = rec->limit;
+
+    if (ctx->shown == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    headers = ctx->conf->headers;
+
+    if ((headers & NGX_HTTP_APISCALE_LIMIT_OFF) && !ctx->shown->rejected) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ngx_http_apiscale_limit_origin(r, &origin);
+
+    if (headers & (NGX_HTTP_APISCALE_LIMIT_X_EPOCH
+                   |NGX_HTTP_APISCALE_LIMIT_X_DELTA)
+        && ngx_http_apiscale_limit_x_headers(r, ctx, &origin) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (headers & NGX_HTTP_APISCALE_LIMIT_RATELIMIT
+        && ngx_http_apiscale_limit_ratelimit(r, ctx, &origin) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ctx->shown->rejected
+        && ngx_http_apiscale_limit_retry_after(r, ctx, &origin) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static void
+ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_origin_t *origin)
+{
+    ngx_uint_t         i;
+    ngx_list_part_t   *part;
+    ngx_table_elt_t   *h, **field;
+
+    ngx_memzero(origin, sizeof(ngx_http_apiscale_limit_origin_t));
+
+    part = &r->headers_out.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].hash == 0 || h[i].key.len < sizeof("RateLimit") - 1) {
+            continue;
+        }
+
+        field = ngx_http_apiscale_limit_origin_field(origin, &h[i].key);
+
+        if (field && *field == NULL) {
+            *field = &h[i];
+        }
+    }
+}
+
+
+static ngx_table_elt_t **
+ngx_http_apiscale_limit_origin_field(ngx_http_apiscale_limit_origin_t *origin,
+    ngx_str_t *key)
+{
+    u_char      c;
+    ngx_uint_t  i;
+
+    static const struct {
+        ngx_str_t  name;
+        size_t     offset;
+    } fields[] = {
+
+        { ngx_string("X-RateLimit-Limit"),
+          offsetof(ngx_http_apiscale_limit_origin_t, limit) },
+
+        { ngx_string("X-RateLimit-Remaining"),
+          offsetof(ngx_http_apiscale_limit_origin_t, remaining) },
+
+        { ngx_string("X-RateLimit-Reset"),
+          offsetof(ngx_http_apiscale_limit_origin_t, reset) },
+
+        { ngx_string("RateLimit"),
+          offsetof(ngx_http_apiscale_limit_origin_t, ratelimit) },
+
+        { ngx_string("RateLimit-Policy"),
+          offsetof(ngx_http_apiscale_limit_origin_t, policy) },
+
+        { ngx_string("Retry-After"),
+          offsetof(ngx_http_apiscale_limit_origin_t, retry_after) }
+    };
+
+    c = ngx_tolower(key->data[0]);
+
+    if (c != 'x' && c != 'r') {
+        return NULL;
+    }
+
+    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (key->len == fields[i].name.len
+            && ngx_strncasecmp(key->data, fields[i].name.data, key->len) == 0)
+        {
+            return (ngx_table_elt_t **) ((u_char *) origin
+                                         + fields[i].offset);
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin)
+{
+    u_char     *p;
+    time_t      until;
+    uint64_t    retry;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    retry = ngx_http_apiscale_limit_retry_s(ctx->shown);
+
+    if (retry == 0) {
+        return NGX_OK;
+    }
+
+    if (origin->retry_after) {
+        value = &origin->retry_after->value;
+
+        n = ngx_atoi(value->data, value->len);
+
+        if (n == NGX_ERROR) {
+            until = ngx_parse_http_time(value->data, value->len);
+            n = until == NGX_ERROR ? 0 : until - ngx_time();
+        }
+
+        if (n > 0 && (uint64_t) n >= retry) {
+            return NGX_OK;
+        }
+
+        origin->retry_after->hash = 0;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apiscale_header(r, "Retry-After", p,
+                             ngx_http_apiscale_limit_number(p, retry) - p);
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin)
+{
+    u_char                            *p, *remaining, *reset;
+    uint64_t                           until;
+    ngx_http_apiscale_limit_result_t  *res;
+
+    res = ctx->shown;
+
+    if (origin->limit || origin->remaining || origin->reset) {
+
+        if (ngx_http_apiscale_limit_origin_stricter(origin, res)) {
+            return NGX_OK;
+        }
+
+        /* never a part of one statement beside a part of another */
+
+        if (origin->limit) {
+            origin->limit->hash = 0;
+        }
+
+        if (origin->remaining) {
+            origin->remaining->hash = 0;
+        }
+
+        if (origin->reset) {
+            origin->reset->hash = 0;
+        }
+    }
+
+    p = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_X_DELTA) {
+        until = apiscale_gcra_seconds(res->gcra.reset);
+
+    } else {
+        until = ngx_http_apiscale_limit_reset_unix(res);
+    }
+
+    remaining = p;
+    reset = ngx_http_apiscale_limit_number(remaining, res->gcra.remaining);
+    p = ngx_http_apiscale_limit_number(reset, until);
+
+    if (ngx_http_apiscale_header(r, "X-RateLimit-Limit",
+                                 res->policy->limit_value.data,
+                                 res->policy->limit_value.len)
+        != NGX_OK
+        || ngx_http_apiscale_header(r, "X-RateLimit-Remaining", remaining,
+                                    reset - remaining)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apiscale_header(r, "X-RateLimit-Reset", reset, p - reset);
+}
+
+
+/*
+ * Whether the origin states all three fields, and less in proportion than
+ * this module would.
+ */
+
+static ngx_uint_t
+ngx_http_apiscale_limit_origin_stricter(
+    ngx_http_apiscale_limit_origin_t *origin,
+    ngx_http_apiscale_limit_result_t *res)
+{
+    ngx_int_t  limit, remaining;
+
+    if (!origin->limit || !origin->remaining || !origin->reset) {
+        return 0;
+    }
+
+    limit = ngx_atoi(origin->limit->value.data, origin->limit->value.len);
+    remaining = ngx_atoi(origin->remaining->value.data,
+                         origin->remaining->value.len);
+
+    if (limit == NGX_ERROR || limit == 0 || remaining == NGX_ERROR) {
+        return 0;
+    }
+
+    return (unsigned __int128) remaining * res->policy->gcra.burst
+           < (unsigned __int128) res->gcra.remaining * limit;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_origin_t *origin)
+{
+    u_char                            *p;
+    size_t                             state, policy;
+    ngx_str_t                          value, policies;
+    ngx_uint_t                         i;
+    ngx_http_apiscale_limit_result_t  *res;
+
+    state = 0;
+    policy = 0;
+
+    for (i = 0; i < ctx->nresults; i++) {
+        res = &ctx->results[i];
+
+        if (!res->dry_run) {
+            state += res->policy->state_item.len
+                     + sizeof(";t=, ") - 1 + 2 * NGX_INT64_LEN;
+            policy += res->policy->policy_item.len + sizeof(", ") - 1;
+        }
+    }
+
+    /* usually all policies of the location apply, and their list is known */
+
+    if (ctx->complete) {
+        policies = ctx->conf->policy_header;
+        policy = 0;
+
+    } else {
+        policies.len = 0;
+    }
+
+    value.data = ngx_pnalloc(r->pool, state + policy);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = value.data;
+
+    for (i = 0; i < ctx->nresults; i++) {
+        res = &ctx->results[i];
+
+        if (res->dry_run) {
+            continue;
+        }
+
+        if (p != value.data) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        p = ngx_cpymem(p, res->policy->state_item.data,
+                       res->policy->state_item.len);
+        p = ngx_http_apiscale_limit_number(p, res->gcra.remaining);
+
+        *p++ = ';';
+        *p++ = 't';
+        *p++ = '=';
+        p = ngx_http_apiscale_limit_number(p,
+                                    ngx_http_apiscale_limit_window_s(res));
+    }
+
+    value.len = p - value.data;
+
+    if (policies.len == 0) {
+        policies.data = p;
+
+        for (i = 0; i < ctx->nresults; i++) {
+            res = &ctx->results[i];
+
+            if (res->dry_run) {
+                continue;
+            }
+
+            if (p != policies.data) {
+                *p++ = ',';
+                *p++ = ' ';
+            }
+
+            p = ngx_cpymem(p, res->policy->policy_item.data,
+                           res->policy->policy_item.len);
+        }
+
+        policies.len = p - policies.data;
+    }
+
+    if (ngx_http_apiscale_limit_list(r, origin->policy, "RateLimit-Policy",
+                                     sizeof("RateLimit-Policy") - 1,
+                                     &policies)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_apiscale_limit_list(r, origin->ratelimit, "RateLimit",
+                                        sizeof("RateLimit") - 1, &value);
+}
+
+
+/*
+ * The parameter "t": no more than what remains within so many seconds
+ * (section 4 of the draft); with nothing left, the wait for one request.
+ * Never later than Retry-After.
+ */
+
+static uint64_t
+ngx_http_apiscale_limit_window_s(ngx_http_apiscale_limit_result_t *res)
+{
+    uint64_t          ticks, span;
+    apiscale_gcra_t  *g;
+
+    g = &res->policy->gcra;
+    span = g->burst * g->interval;
+
+    if (res->gcra.remaining) {
+        ticks = res->gcra.remaining * g->interval;
+
+    } else {
+        ticks = res->gcra.reset + g->interval - span;
+    }
+
+    if (res->rejected) {
+        ticks = ngx_min(ticks, res->gcra.retry);
+    }
+
+    return ngx_max(apiscale_gcra_seconds(ticks), 1);
+}
+
+
+/*
+ * Sends a list, behind the members that the origin has put there.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_limit_list(ngx_http_request_t *r, ngx_table_elt_t *origin,
+    const char *key, size_t key_len, ngx_str_t *value)
+{
+    u_char  *p;
+    size_t   len;
+
+    if (origin == NULL || origin->value.len == 0) {
+        return ngx_http_apiscale_add_header(r, key, key_len, value->data,
+                                            value->len);
+    }
+
+    len = origin->value.len + sizeof(", ") - 1 + value->len;
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(p, "%V, %V", &origin->value, value);
+
+    origin->value.data = p;
+    origin->value.len = len;
+
+    return NGX_OK;
+}
+
+
+/* ngx_sprintf() takes four times as long, and this runs for each request */
+
+static u_char *
+ngx_http_apiscale_limit_number(u_char *p, uint64_t n)
+{
+    u_char  *d, buf[NGX_INT64_LEN];
+
+    d = buf + NGX_INT64_LEN;
+
+    do {
+        *--d = (u_char) ('0' + n % 10);
+        n /= 10;
+    } while (n);
+
+    return ngx_cpymem(p, d, buf + NGX_INT64_LEN - d);
+}
+
+
+/*
+ * Installs the header filter.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_headers_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_apiscale_limit_header_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,566 @@
+
+/*
+ * Copyright (C) apiscale authors
+ */
+
+
+/*
+ * Zones of the limiter in shared memory: a header, a slot for each policy and
+ * the table.  A reload keeps the block, also while old and new workers use it
+ * with different rates; a zone that changes its size is copied.
+ */
+
+
+#include "ngx_http_apiscale_limit.h"
+#include "ngx_apiscale_time.h"
+
+
+/* "apiscl" and the layout's version */
+#define NGX_HTTP_APISCALE_LIMIT_MAGIC      0x6170697363006c01ULL
+
+#define NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS  16
+#define NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS  1024
+
+/* a slot for so many bytes of a zone */
+#define NGX_HTTP_APISCALE_LIMIT_PER_SLOT   16384
+
+/* sets that are looked at to estimate how full a zone is */
+#define NGX_HTTP_APISCALE_LIMIT_SAMPLE     2048
+
+
+static void ngx_http_apiscale_limit_zone_layout(
+    ngx_http_apiscale_limit_zone_t *zone);
+static ngx_int_t ngx_http_apiscale_limit_zone_new(ngx_shm_zone_t *shm_zone,
+    ngx_http_apiscale_limit_zone_t *zone);
+static void ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
+    ngx_http_apiscale_limit_zone_t *zone,
+    ngx_http_apiscale_limit_sh_t *from);
+static ngx_http_apiscale_limit_slot_t *ngx_http_apiscale_limit_slot(
+    ngx_http_apiscale_limit_zone_t *zone, uint64_t id);
+static ngx_uint_t ngx_http_apiscale_limit_slot_unused(
+    ngx_http_apiscale_limit_zone_t *zone, uint64_t id);
+static uint64_t ngx_http_apiscale_limit_policy_id(
+    ngx_http_apiscale_limit_policy_t *policy);
+static void ngx_http_apiscale_limit_generation(
+    ngx_http_apiscale_limit_policy_t *policy);
+static uint64_t ngx_http_apiscale_limit_decisions(
+    ngx_http_apiscale_limit_policy_t *policy, ngx_uint_t decision);
+static uint64_t ngx_http_apiscale_limit_live(
+    ngx_http_apiscale_limit_zone_t *zone);
+static ngx_http_apiscale_limit_zone_t **ngx_http_apiscale_limit_zones(
+    ngx_http_request_t *r, ngx_uint_t *n);
+static void ngx_http_apiscale_limit_json(ngx_http_request_t *r,
+    ngx_apiscale_text_t *t);
+static void ngx_http_apiscale_limit_json_policy(ngx_apiscale_text_t *t,
+    ngx_http_apiscale_limit_policy_t *policy);
+static void ngx_http_apiscale_limit_prometheus(ngx_http_request_t *r,
+    ngx_apiscale_text_t *t);
+static uint64_t ngx_http_apiscale_limit_used(ngx_shm_zone_t *shm_zone);
+
+
+static ngx_str_t  ngx_http_apiscale_limit_decision_names[] = {
+    ngx_string("passed"),
+    ngx_string("rejected"),
+    ngx_string("rejected_dry_run")
+};
+
+
+static ngx_http_apiscale_section_t  ngx_http_apiscale_limit_section = {
+    ngx_string("limits"),
+    ngx_http_apiscale_limit_json,
+    ngx_http_apiscale_limit_prometheus
+};
+
+
+/*
+ * The init handler of a zone: opens or makes its block, and gives each policy
+ * of the new configuration its slot, its rate generation and its hash.  Old
+ * workers may be using the block meanwhile.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_http_apiscale_limit_zone_t *zone = shm_zone->data;
+
+    uint64_t                            id;
+    ngx_uint_t                          i;
+    ngx_apiscale_shm_header_t          *header;
+    ngx_http_apiscale_limit_policy_t   *policy, **policies;
+
+    switch (ngx_apiscale_shm_open(shm_zone, NGX_HTTP_APISCALE_LIMIT_MAGIC,
+                                  &header))
+    {
+    case NGX_APISCALE_SHM_KEPT:
+        zone->sh = (ngx_http_apiscale_limit_sh_t *) header;
+        ngx_http_apiscale_limit_zone_layout(zone);
+        break;
+
+    case NGX_APISCALE_SHM_NEW:
+        zone->sh = (ngx_http_apiscale_limit_sh_t *) header;
+
+        if (ngx_http_apiscale_limit_zone_new(shm_zone, zone) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        break;
+
+    default:
+        return NGX_ERROR;
+    }
+
+    if (zone->policies.nelts > zone->sh->nslots) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "zone \"%V\" is too small for %ui policies",
+                      &zone->name, zone->policies.nelts);
+        return NGX_ERROR;
+    }
+
+    policies = zone->policies.elts;
+
+    for (i = 0; i < zone->policies.nelts; i++) {
+        policy = policies[i];
+
+        id = ngx_http_apiscale_limit_policy_id(policy);
+
+        policy->slot = ngx_http_apiscale_limit_slot(zone, id);
+        ngx_http_apiscale_limit_generation(policy);
+
+        apiscale_siphash_init(&policy->hash, zone->sh->secret);
+        apiscale_siphash_block(&policy->hash, id);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_apiscale_limit_zone_layout(ngx_http_apiscale_limit_zone_t *zone)
+{
+    ngx_http_apiscale_limit_sh_t  *sh;
+
+    sh = zone->sh;
+
+    zone->slots = (ngx_http_apiscale_limit_slot_t *)
+                      ngx_align_ptr((u_char *) sh + sizeof(*sh), 64);
+
+    zone->table.sets = (apiscale_set_t *) ngx_align_ptr(
+                                              zone->slots + sh->nslots, 64);
+    zone->table.nsets = (uint32_t) sh->nsets;
+    zone->table.evicted_live = &sh->evicted_live;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_zone_new(ngx_shm_zone_t *shm_zone,
+    ngx_http_apiscale_limit_zone_t *zone)
+{
+    u_char                        *end;
+    ngx_uint_t                     nslots;
+    ngx_http_apiscale_limit_sh_t  *sh, *from;
+
+    sh = zone->sh;
+
+    nslots = sh->header.size / NGX_HTTP_APISCALE_LIMIT_PER_SLOT;
+    nslots = ngx_max(nslots, NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS);
+    nslots = ngx_min(nslots, NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS);
+
+    sh->nslots = nslots;
+
+    ngx_http_apiscale_limit_zone_layout(zone);
+
+    end = (u_char *) sh + sh->header.size;
+
+    sh->nsets = (end - (u_char *) zone->table.sets) / sizeof(apiscale_set_t);
+    sh->nsets = ngx_min(sh->nsets, NGX_MAX_INT32_VALUE);
+
+    zone->table.nsets = (uint32_t) sh->nsets;
+
+    from = (ngx_http_apiscale_limit_sh_t *)
+               ngx_apiscale_shm_previous(shm_zone,
+                                         NGX_HTTP_APISCALE_LIMIT_MAGIC);
+    if (from) {
+        ngx_http_apiscale_limit_zone_copy(shm_zone, zone, from);
+        return NGX_OK;
+    }
+
+    if (ngx_apiscale_shm_random(sh->secret, sizeof(sh->secret)) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
+                      "getrandom() failed");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Takes over the policies, counters and live keys of a zone of another size.
+ * What old workers charge from now on stays in the old one.
+ */
+
+static void
+ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
+    ngx_http_apiscale_limit_zone_t *zone, ngx_http_apiscale_limit_sh_t *from)
+{
+    uint64_t                        lost;
+    ngx_uint_t                      i, n;
+    ngx_http_apiscale_limit_zone_t  old;
+
+    ngx_memzero(&old, sizeof(old));
+
+    old.sh = from;
+    ngx_http_apiscale_limit_zone_layout(&old);
+
+    ngx_memcpy(zone->sh->secret, from->secret, sizeof(from->secret));
+
+    n = 0;
+
+    for (i = 0; i < from->nslots && n < zone->sh->nslots; i++) {
+
+        if (old.slots[i].id
+            && !(zone->sh->nslots < from->nslots
+                 && ngx_http_apiscale_limit_slot_unused(zone,
+                                                        old.slots[i].id)))
+        {
+            zone->slots[n++] = old.slots[i];
+        }
+    }
+
+    zone->sh->evicted_live = from->evicted_live;
+
+    lost = apiscale_table_copy(&zone->table, &old.table,
+                               ngx_apiscale_monotonic_ticks());
+
+    ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                  "zone \"%V\" changed its size: its keys were kept, "
+                  "but for %uL that did not fit", &zone->name, lost);
+}
+
+
+/*
+ * The slot of a policy: its own, a free one, or one that no policy of this
+ * configuration has.  There are as many slots as policies at least.
+ */
+
+static ngx_http_apiscale_limit_slot_t *
+ngx_http_apiscale_limit_slot(ngx_http_apiscale_limit_zone_t *zone, uint64_t id)
+{
+    ngx_uint_t                       i;
+    ngx_http_apiscale_limit_slot_t  *slot, *free;
+
+    free = NULL;
+
+    for (i = 0; i < zone->sh->nslots; i++) {
+        slot = &zone->slots[i];
+
+        if (slot->id == id) {
+            return slot;
+        }
+
+        if (slot->id == 0 && (free == NULL || free->id)) {
+            free = slot;
+        }
+
+        if (free == NULL
+            && ngx_http_apiscale_limit_slot_unused(zone, slot->id))
+        {
+            free = slot;
+        }
+    }
+
+    ngx_memzero(free, sizeof(ngx_http_apiscale_limit_slot_t));
+    free->id = id;
+
+    return free;
+}
+
+
+static ngx_uint_t
+ngx_http_apiscale_limit_slot_unused(ngx_http_apiscale_limit_zone_t *zone,
+    uint64_t id)
+{
+    ngx_uint_t                          i;
+    ngx_http_apiscale_limit_policy_t  **policies;
+
+    policies = zone->policies.elts;
+
+    for (i = 0; i < zone->policies.nelts; i++) {
+        if (ngx_http_apiscale_limit_policy_id(policies[i]) == id) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+/*
+ * A policy's identity within its zone, equal in every configuration.  Names
+ * come from the administrator: the hash needs no secret.
+ */
+
+static uint64_t
+ngx_http_apiscale_limit_policy_id(ngx_http_apiscale_limit_policy_t *policy)
+{
+    uint64_t            id;
+    apiscale_siphash_t  hash;
+
+    static const uint64_t  key[2] = { 0, 0 };
+
+    apiscale_siphash_init(&hash, key);
+
+    id = apiscale_siphash_final(&hash, policy->name.data, policy->name.len);
+
+    return id ? id : 1;
+}
+
+
+/*
+ * The generation under which this configuration writes: the one that has its
+ * interval, else the next.  After 16 different rates the oldest is forgotten;
+ * a key that was not seen since then is rescaled from a wrong rate.
+ */
+
+static void
+ngx_http_apiscale_limit_generation(ngx_http_apiscale_limit_policy_t *policy)
+{
+    uint64_t                         generation;
+    ngx_uint_t                       i;
+    ngx_http_apiscale_limit_slot_t  *slot;
+
+    slot = policy->slot;
+
+    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_GENERATIONS; i++) {
+        if (slot->intervals[i] == policy->gcra.interval) {
+            slot->generation = i;
+            policy->generation = i;
+            return;
+        }
+    }
+
+    generation = slot->generation;
+
+    if (slot->intervals[generation]) {
+        generation = (generation + 1) % NGX_HTTP_APISCALE_LIMIT_GENERATIONS;
+    }
+
+    slot->intervals[generation] = policy->gcra.interval;
+    slot->generation = generation;
+    policy->generation = (unsigned) generation;
+}
+
+
+/*
+ * Counts a decision in the lane of this worker.
+ */
+
+void
+ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
+    ngx_http_apiscale_decision_e decision)
+{
+    ngx_uint_t  lane;
+
+    lane = ngx_worker % NGX_HTTP_APISCALE_LIMIT_LANES;
+
+    __atomic_fetch_add(&policy->slot->decisions[lane][decision], 1,
+                       __ATOMIC_RELAXED);
+}
+
+
+static uint64_t
+ngx_http_apiscale_limit_decisions(ngx_http_apiscale_limit_policy_t *policy,
+    ngx_uint_t decision)
+{
+    uint64_t    n;
+    ngx_uint_t  i;
+
+    n = 0;
+
+    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_LANES; i++) {
+        n += __atomic_load_n(&policy->slot->decisions[i][decision],
+                             __ATOMIC_RELAXED);
+    }
+
+    return n;
+}
+
+
+static ngx_http_apiscale_limit_zone_t **
+ngx_http_apiscale_limit_zones(ngx_http_request_t *r, ngx_uint_t *n)
+{
+    ngx_http_apiscale_limit_main_conf_t  *lmcf;
+
+    lmcf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_limit_module);
+
+    *n = lmcf->zones.nelts;
+
+    return lmcf->zones.elts;
+}
+
+
+static void
+ngx_http_apiscale_limit_json(ngx_http_request_t *r, ngx_apiscale_text_t *t)
+{
+    ngx_uint_t                          i, j, n;
+    ngx_http_apiscale_limit_zone_t    **zones;
+    ngx_http_apiscale_limit_policy_t  **policies;
+
+    zones = ngx_http_apiscale_limit_zones(r, &n);
+
+    ngx_apiscale_text_literal(t, "[");
+
+    for (i = 0; i < n; i++) {
+
+        ngx_apiscale_text_add(t, (u_char *) ",", i != 0);
+        ngx_apiscale_text_literal(t, "{\"zone\":");
+        ngx_apiscale_text_json(t, &zones[i]->name);
+        ngx_apiscale_text_literal(t, ",\"capacity\":");
+        ngx_apiscale_text_uint(t, (uint64_t) zones[i]->table.nsets
+                                  * APISCALE_TABLE_WAYS);
+        ngx_apiscale_text_literal(t, ",\"live\":");
+        ngx_apiscale_text_uint(t, ngx_http_apiscale_limit_live(zones[i]));
+        ngx_apiscale_text_literal(t, ",\"evicted_live\":");
+        ngx_apiscale_text_uint(t, __atomic_load_n(zones[i]->table.evicted_live,
+                                                  __ATOMIC_RELAXED));
+        ngx_apiscale_text_literal(t, ",\"policies\":[");
+
+        policies = zones[i]->policies.elts;
+
+        for (j = 0; j < zones[i]->policies.nelts; j++) {
+            ngx_apiscale_text_add(t, (u_char *) ",", j != 0);
+            ngx_http_apiscale_limit_json_policy(t, policies[j]);
+        }
+
+        ngx_apiscale_text_literal(t, "]}");
+    }
+
+    ngx_apiscale_text_literal(t, "]");
+}
+
+
+static void
+ngx_http_apiscale_limit_json_policy(ngx_apiscale_text_t *t,
+    ngx_http_apiscale_limit_policy_t *policy)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    ngx_apiscale_text_literal(t, "{\"policy\":");
+    ngx_apiscale_text_json(t, &policy->name);
+    ngx_apiscale_text_literal(t, ",\"rate\":");
+    ngx_apiscale_text_json(t, &policy->rate);
+    ngx_apiscale_text_literal(t, ",\"burst\":");
+    ngx_apiscale_text_uint(t, policy->gcra.burst);
+
+    for (i = 0; i < NGX_HTTP_APISCALE_DECISIONS; i++) {
+        name = &ngx_http_apiscale_limit_decision_names[i];
+
+        ngx_apiscale_text_literal(t, ",");
+        ngx_apiscale_text_json(t, name);
+        ngx_apiscale_text_literal(t, ":");
+        ngx_apiscale_text_uint(t, ngx_http_apiscale_limit_decisions(policy,
+                                                                    i));
+    }
+
+    ngx_apiscale_text_literal(t, "}");
+}
+
+
+static void
+ngx_http_apiscale_limit_prometheus(ngx_http_request_t *r,
+    ngx_apiscale_text_t *t)
+{
+    ngx_uint_t                          i, j, k, n;
+    ngx_http_apiscale_limit_zone_t    **zones;
+    ngx_http_apiscale_limit_policy_t  **policies;
+
+    zones = ngx_http_apiscale_limit_zones(r, &n);
+
+    ngx_apiscale_text_literal(t,
+        "# HELP apiscale_ratelimit_decisions_total "
+        "Decisions of rate limit policies.\n"
+        "# TYPE apiscale_ratelimit_decisions_total counter\n");
+
+    for (i = 0; i < n; i++) {
+        policies = zones[i]->policies.elts;
+
+        for (j = 0; j < zones[i]->policies.nelts; j++) {
+            for (k = 0; k < NGX_HTTP_APISCALE_DECISIONS; k++) {
+                ngx_apiscale_text_literal(t,
+                    "apiscale_ratelimit_decisions_total{zone=");
+                ngx_apiscale_text_label(t, &zones[i]->name);
+                ngx_apiscale_text_literal(t, ",policy=");
+                ngx_apiscale_text_label(t, &policies[j]->name);
+                ngx_apiscale_text_literal(t, ",result=");
+                ngx_apiscale_text_label(t,
+                    &ngx_http_apiscale_limit_decision_names[k]);
+                ngx_apiscale_text_literal(t, "} ");
+                ngx_apiscale_text_uint(t,
+                    ngx_http_apiscale_limit_decisions(policies[j], k));
+                ngx_apiscale_text_literal(t, "\n");
+            }
+        }
+    }
+
+    ngx_apiscale_text_literal(t,
+        "# HELP apiscale_ratelimit_evicted_live_total "
+        "Keys dropped from a full zone while they still owed requests.\n"
+        "# TYPE apiscale_ratelimit_evicted_live_total counter\n");
+
+    for (i = 0; i < n; i++) {
+        ngx_apiscale_text_literal(t,
+            "apiscale_ratelimit_evicted_live_total{zone=");
+        ngx_apiscale_text_label(t, &zones[i]->name);
+        ngx_apiscale_text_literal(t, "} ");
+        ngx_apiscale_text_uint(t, __atomic_load_n(zones[i]->table.evicted_live,
+                                                  __ATOMIC_RELAXED));
+        ngx_apiscale_text_literal(t, "\n");
+    }
+}
+
+
+static uint64_t
+ngx_http_apiscale_limit_live(ngx_http_apiscale_limit_zone_t *zone)
+{
+    return apiscale_table_live(&zone->table, ngx_apiscale_monotonic_ticks(),
+                               NGX_HTTP_APISCALE_LIMIT_SAMPLE);
+}
+
+
+static uint64_t
+ngx_http_apiscale_limit_used(ngx_shm_zone_t *shm_zone)
+{
+    return ngx_http_apiscale_limit_live(shm_zone->data)
+           * sizeof(apiscale_entry_t);
+}
+
+
+/*
+ * Registers the section "limits" and the zones that the configuration has.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_main_conf_t *lmcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_apiscale_limit_zone_t  **zones;
+
+    zones = lmcf->zones.elts;
+
+    for (i = 0; i < lmcf->zones.nelts; i++) {
+        if (ngx_http_apiscale_add_zone(cf, zones[i]->shm_zone,
+                                       ngx_http_apiscale_limit_used)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (lmcf->zones.nelts == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_http_apiscale_add_section(cf, &ngx_http_apiscale_limit_section);
+}
