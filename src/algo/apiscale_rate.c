@@ -29,7 +29,7 @@ apiscale_rate_parse(const unsigned char *p, size_t len, uint64_t *n,
 
     i = apiscale_rate_number(p, len, &requests);
 
-    if (i == 0 || len - i < 3 || p[i] != 'r' || p[i + 1] != '/') {
+    if (i == 0 || len - i < 2 || p[i] != 'r' || p[i + 1] != '/') {
         return APISCALE_RATE_MALFORMED;
     }
 

@@ -33,6 +33,9 @@ static void check_uri(const unsigned char *uri, size_t len,
     const char *prefix);
 static void check_raw(const unsigned char *raw, size_t len,
     const char *prefix, int merge);
+static void check_replaced(const unsigned char *raw, size_t end,
+    const char *prefix, int merge, const path_t *path,
+    const apiscale_version_segment_t *seg);
 static void normalise(const unsigned char *raw, size_t len, int merge,
     path_t *path);
 
@@ -164,6 +167,8 @@ check_raw(const unsigned char *raw, size_t len, const char *prefix, int merge)
         return;
     }
 
+    check_replaced(raw, end, prefix, merge, &path, &seg);
+
     out = malloc(len);
     stripped = malloc(path.len);
     CHECK(out != NULL && stripped != NULL);
@@ -207,6 +212,47 @@ check_raw(const unsigned char *raw, size_t len, const char *prefix, int merge)
     free(out);
     free(stripped);
     free(path.data);
+}
+
+
+/* another version in the place of the segment is that in the URI, too */
+static void
+check_replaced(const unsigned char *raw, size_t end, const char *prefix,
+    int merge, const path_t *path, const apiscale_version_segment_t *seg)
+{
+    size_t          n, off, cut;
+    path_t          replaced;
+    unsigned char  *out, *uri;
+
+    if (apiscale_version_find_raw(raw, end, U(prefix), strlen(prefix),
+                                  path->data + seg->off, seg->len, merge,
+                                  &off, &cut)
+        != APISCALE_VERSION_OK)
+    {
+        return;
+    }
+
+    CHECK(off + cut <= end && cut > seg->len && raw[off] == '/');
+
+    out = malloc(end + 3);
+    uri = malloc(path->len + 3);
+    CHECK(out != NULL && uri != NULL);
+
+    memcpy(out, raw, off);
+    memcpy(out + off, "/v2", 3);
+    memcpy(out + off + 3, raw + off + cut, end - off - cut);
+
+    normalise(out, end - cut + 3, merge, &replaced);
+
+    n = apiscale_version_insert(path->data, path->len, U(prefix),
+                                strlen(prefix), seg, U("2"), 1, uri,
+                                path->len + 3);
+
+    CHECK(n == replaced.len && memcmp(uri, replaced.data, n) == 0);
+
+    free(replaced.data);
+    free(out);
+    free(uri);
 }
 
 

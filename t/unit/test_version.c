@@ -148,6 +148,8 @@ test_segment(void **state)
         { "/api", "/api/vlatestx", NONE, NULL, 0 },
         { "/api", "/api/vlates", NONE, NULL, 0 },
         { "/api", "/api/video", NONE, NULL, 0 },
+        { "/api", "/api/v-1", NONE, NULL, 0 },
+        { "/api", "/api/v:1", NONE, NULL, 0 },
         { "/api", "/api/xv1", NONE, NULL, 0 },
         { "/api", "/api/users/v1", NONE, NULL, 0 },
         { "/api", "/api//v1", NONE, NULL, 0 },
@@ -354,6 +356,7 @@ test_cut_raw(void **state)
         { "/a%20b", "/a%2520b/v1/x", 1, "/a%2520b/x" },
         { "/api", "/api/v1/...", 1, "/api/..." },
         { "/api", "/api/v1/.a/..b/c.", 1, "/api/.a/..b/c." },
+        { "/api", "/api/v1/a./b", 1, "/api/a./b" },
         { "/", "/v1", 1, "/" },
         { "/", "/v1?a", 1, "/?a" },
         { "/", "/v1/", 1, "/" },
@@ -363,6 +366,7 @@ test_cut_raw(void **state)
         { "/api", "//api//v1/x", 1, "//api//x" },
         { "/api", "///api///v1///x//", 1, "///api/////x//" },
         { "/api", "/api//v1/", 1, "/api//" },
+        { "/api", "//api/v1", 1, "//api" },
         { "/api", "/api//v1", 1, NULL },
         { "/api", "/api//v1?a", 1, NULL },
         { "/", "//v1/x", 1, "//x" },
@@ -408,10 +412,12 @@ test_cut_raw(void **state)
         { "/api", "/api/v1/%4", 1, NULL },
         { "/api", "/api/v1/%4?1", 1, NULL },
         { "/api", "/api/v1/%g0", 1, NULL },
+        { "/api", "/api/v1/%0g", 1, NULL },
         { "/api", "/api/v%3", 1, NULL },
         { "/api", "/api/v1/x#y", 1, NULL },
         { "/api", "/api/v1/x?y#z", 1, NULL },
         { "/api", "http://h/api/v1/x", 1, NULL },
+        { "/api", "%2Fapi/v1/x", 1, NULL },
         { "/api", "?/api/v1", 1, NULL },
         { "/api", "*", 1, NULL },
         { "/api", "", 1, NULL },
@@ -457,8 +463,8 @@ test_cut_raw(void **state)
 static void
 test_cut_raw_bytes(void **state)
 {
-    size_t         n;
-    unsigned char  out[32];
+    size_t          n;
+    unsigned char  *seg, out[32];
 
     (void) state;
 
@@ -471,9 +477,62 @@ test_cut_raw_bytes(void **state)
     assert_int_equal(n, 8);
     assert_memory_equal(out, "/a\0/\0%00", 8);
 
+    /* no segment: what lies behind it must not be read */
+
+    seg = dup_exact("v", 1);
+
     assert_int_equal(apiscale_version_cut_raw(U("/v1/x"), 5, U("/"), 1,
-                                              U(""), 0, 1, out, 32, &n),
+                                              seg + 1, 0, 1, out, 32, &n),
                      APISCALE_VERSION_DECLINED);
+
+    free(seg);
+}
+
+
+static void
+test_find_raw(void **state)
+{
+    size_t          i, len, off, cut;
+    unsigned char  *raw;
+
+    static const struct {
+        const char  *prefix;
+        const char  *raw;
+        size_t       off;
+        size_t       cut;
+    } cases[] = {
+        { "/api", "/api/v1", 4, 3 },
+        { "/api", "/api/v1?/v1", 4, 3 },
+        { "/api", "//%61pi//v%31/x", 8, 5 },
+        { "/", "/v1/u", 0, 3 },
+
+        /* what may be replaced, though not cut */
+        { "/", "/v1//host", 0, 3 },
+
+        { "/api", "/api//v1", 0, 0 },
+        { "/api", "/api/v1/..", 0, 0 },
+        { "/api", "/api/v10", 0, 0 },
+    };
+
+    (void) state;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        len = strlen(cases[i].raw);
+        raw = dup_exact(cases[i].raw, len);
+        off = 0;
+        cut = 0;
+
+        assert_int_equal(
+            apiscale_version_find_raw(raw, len, U(cases[i].prefix),
+                                      strlen(cases[i].prefix), U("v1"), 2, 1,
+                                      &off, &cut),
+            cases[i].cut != 0 ? APISCALE_VERSION_OK
+                              : APISCALE_VERSION_DECLINED);
+        assert_int_equal(off, cases[i].off);
+        assert_int_equal(cut, cases[i].cut);
+
+        free(raw);
+    }
 }
 
 
@@ -489,6 +548,7 @@ main(void)
         cmocka_unit_test(test_insert),
         cmocka_unit_test(test_cut_raw),
         cmocka_unit_test(test_cut_raw_bytes),
+        cmocka_unit_test(test_find_raw),
     };
 
     return cmocka_run_group_tests_name("version", tests, NULL, NULL);
