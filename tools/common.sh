@@ -1,5 +1,5 @@
 # Sourced by the scripts of this folder: the few things that they share.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
