@@ -1,0 +1,254 @@
+# Runs each configuration of examples/ as it is, but for its ports and the
+# paths that belong to a machine, and looks at what its comments promise.
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(basename dirname);
+use File::Temp qw(tempdir);
+use HTTP::Tiny;
+use IO::Socket::INET;
+use JSON::PP qw(decode_json);
+use Test::More;
+use Time::HiRes qw(sleep);
+
+plan skip_all => 'examples are not reloaded' if $ENV{TEST_NGINX_USE_HUP};
+
+my $top = abs_path(dirname(__FILE__) . '/../..');
+my $nginx = $ENV{TEST_NGINX_BINARY} || 'nginx';
+my $so = $ENV{TEST_NGINX_APISCALE_SO}
+         || "$top/build/ngx_http_apiscale_module.so";
+
+# two ports for each example, so that none waits for those of the last
+my $port = ($ENV{TEST_NGINX_SERVER_PORT} || 23040) - 1;
+
+my ($pid, $dir);
+
+sub stop {
+    return if !$pid;
+    kill 'TERM', $pid;
+    waitpid $pid, 0;
+    undef $pid;
+}
+
+END {
+    local $?;
+    stop();
+}
+
+sub slurp {
+    my ($file) = @_;
+    open(my $in, '<', $file) or die "$file: $!";
+    local $/;
+    return scalar <$in>;
+}
+
+sub start {
+    my ($file) = @_;
+
+    $port += 2;
+    $dir = tempdir('apiscale-t-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    chmod 0755, $dir;
+    mkdir "$dir/logs";
+
+    my $s = slurp($file);
+    $s =~ s{^load_module modules/ngx_http_apiscale_module\.so;$}
+           {load_module $so;}m or die "$file: no load_module\n";
+    $s =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
+    $s =~ s/127\.0\.0\.1:8081/'127.0.0.1:' . ($port + 1)/ge;
+    my $temp = join '', map { "    ${_}_temp_path $dir/$_;\n" }
+                        qw(client_body proxy fastcgi uwsgi scgi);
+    $s =~ s/^http \{\n/http {\n$temp/m or die "$file: no http block\n";
+
+    open(my $out, '>', "$dir/nginx.conf") or die "$dir: $!";
+    print $out $s;
+    close $out;
+
+    $pid = fork // die "fork: $!";
+
+    if ($pid == 0) {
+        exec $nginx, '-e', "$dir/logs/error.log", '-p', "$dir/",
+             '-c', "$dir/nginx.conf", '-g', "daemon off; pid $dir/pid;"
+             . " lock_file $dir/lock; error_log $dir/logs/error.log info;"
+            or die "exec: $!";
+    }
+
+    for (1 .. 100) {
+        return 1 if -s "$dir/pid"
+                    && IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
+        last if waitpid($pid, 1) == $pid;
+        sleep 0.1;
+    }
+
+    diag slurp("$dir/logs/error.log");
+    return 0;
+}
+
+# the response: status, content, and headers by name in lower case
+sub get {
+    my ($uri, %headers) = @_;
+
+    return HTTP::Tiny->new(timeout => 10, keep_alive => 0)
+           ->get("http://127.0.0.1:$port$uri", { headers => \%headers });
+}
+
+sub statuses {
+    my ($n, @get) = @_;
+    return join ' ', map { get(@get)->{status} } 1 .. $n;
+}
+
+my %tests = (
+
+'limits-basic.conf' => sub {
+    my $r = get('/');
+    is($r->{status}, 200, 'a request passes');
+    is($r->{headers}{'x-ratelimit-limit'}, 20, 'Limit is the burst');
+    is($r->{headers}{'x-ratelimit-remaining'}, 19, 'Remaining');
+    is($r->{headers}{'ratelimit-policy'}, '"60r/m";q=20;w=20',
+       'RateLimit-Policy');
+    is($r->{headers}{ratelimit}, '"60r/m";r=19;t=19', 'RateLimit');
+
+    like(statuses(5, '/search'), qr/^200 200 200 429/, 'searches');
+    $r = get('/search');
+    is($r->{status}, 429, 'searches are rejected');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 6, 'for 6 s at most');
+    is($r->{headers}{'content-type'}, 'application/problem+json', 'body');
+    my $problem = decode_json($r->{content});
+    is($problem->{status}, 429, 'body: status');
+    is($problem->{code}, 'quota-exceeded', 'body: code');
+    is_deeply($problem->{'violated-policies'}, ['search'], 'body: policy');
+
+    is(get('/')->{status}, 200, 'other requests pass');
+    like(statuses(25, '/'), qr/^(?:200 )+429/, 'until 20 were made');
+    $r = get('/health');
+    is($r->{status}, 200, 'health checks are not limited');
+    ok(!exists $r->{headers}{'x-ratelimit-limit'}, 'and say nothing');
+},
+
+'limits-tiers-by-key.conf' => sub {
+    like(statuses(7, '/'), qr/^200 200 200 200 200 429/, 'anonymous: 5');
+
+    my @acme = ('/', 'X-API-Key' => 'key-of-acme');
+    my $r = get(@acme);
+    is($r->{status}, 200, 'a key is not an address');
+    is($r->{headers}{'ratelimit-policy'}, '"free";q=20;w=20',
+       'the policy in dry run is not told of');
+    is($r->{headers}{'x-ratelimit-reset'}, 1, 'Reset in seconds');
+    like(statuses(4, @acme), qr/^200 200 200 200$/, 'it rejects nothing');
+
+    $r = get('/reports/1', 'X-API-Key' => 'key-of-acme');
+    is($r->{status}, 200, 'a report');
+    cmp_ok($r->{headers}{'x-ratelimit-remaining'}, '<=', 10,
+           'costs ten');
+    is(get('/reports/1')->{status}, 429, 'never within a burst of 5');
+    ok(!exists get('/reports/1')->{headers}{'retry-after'},
+       'so there is no Retry-After');
+
+    is(statuses(30, '/', 'X-API-Key' => 'key-of-initech') =~ s/200 ?//gr,
+       '', 'pro: 30 at once');
+
+    my $log = slurp("$dir/logs/limits.log");
+    like($log, qr{ 200 tier=free limit=PASSED policy=free left=\d+/20$}m,
+         'log: passed');
+    like($log, qr{ 200 tier=free limit=REJECTED_DRY_RUN policy=free }m,
+         'log: dry run');
+    like($log, qr{ 429 tier=anonymous limit=REJECTED policy=anonymous left=0/5}m,
+         'log: rejected');
+    like(slurp("$dir/logs/error.log"),
+         qr{limiting requests, dry run, by policy "day" of zone "tiers"},
+         'error log: dry run');
+},
+
+'versions-path.conf' => sub {
+    my $r = get('/api/v2/users?page=2');
+    is($r->{status}, 200, 'v2');
+    is_deeply(decode_json($r->{content}),
+              { version => '2', uri => '/api/users?page=2' }, 'v2: the URI');
+    ok(!exists $r->{headers}{deprecation}, 'v2: not deprecated');
+
+    is(decode_json(get('/api/users')->{content})->{version}, '2', 'default');
+
+    $r = get('/api/v1/users?page=2');
+    is($r->{status}, 200, 'v1');
+    is(decode_json($r->{content})->{version}, '1', 'v1: the origin knows');
+    is($r->{headers}{deprecation}, '@1735689600', 'v1: Deprecation');
+    is($r->{headers}{sunset}, 'Tue, 30 Jun 2099 23:59:59 GMT', 'v1: Sunset');
+    my $link = $r->{headers}{link};
+    like($link, qr{<https://docs\.example/shop/v1>; rel="deprecation"},
+         'v1: Link to the announcement');
+    like($link, qr{</api/v2/users\?page=2>; rel="successor-version"},
+         'v1: Link to the successor');
+
+    $r = get('/api/v0/users');
+    is($r->{status}, 410, 'v0');
+    is(decode_json($r->{content})->{successor}, '2', 'v0: the successor');
+
+    $r = get('/api/v3/users');
+    is($r->{status}, 404, 'v3');
+    is_deeply(decode_json($r->{content})->{supported}, ['1', '2'],
+              'v3: what there is');
+    is(get('/other')->{status}, 404, 'outside of the API');
+},
+
+'metrics-status.conf' => sub {
+    statuses(3, '/users');
+    statuses(2, '/orders');
+
+    my $r = get('/status');
+    is($r->{headers}{'content-type'}, 'application/json', 'JSON');
+    my $status = decode_json($r->{content});
+    my %location = map { $_->{location} => $_ } @{ $status->{locations} };
+    is($location{'/users'}{requests}{'2xx'}, 3, 'users');
+    is($location{'/orders'}{requests}{'5xx'}, 2, 'orders');
+    cmp_ok($location{'/users'}{latency}{start}{p95}, '>', 0, 'latency');
+    ok(!exists $location{'= /status'}, 'the page itself is not measured');
+
+    like(get('/status?format=prometheus')->{content},
+         qr{^apiscale_http_requests_total\{.*location="/users".*\} 3$}m,
+         'Prometheus by argument');
+    like(get('/status', Accept => 'text/plain')->{headers}{'content-type'},
+         qr{^text/plain; version=0\.0\.4}, 'Prometheus by Accept');
+},
+
+'all-in-one.conf' => sub {
+    my $r = get('/api/v1/users');
+    is($r->{status}, 200, 'v1');
+    ok($r->{headers}{deprecation}, 'v1: Deprecation');
+    is($r->{headers}{'x-ratelimit-limit'}, 100, 'v1: the limit');
+    is(get('/api/users')->{headers}{'x-ratelimit-remaining'}, 99,
+       'v2 has a limit of its own');
+
+    like(statuses(7, '/api/v2/login'), qr/^200 200 200 200 200 429/, 'login');
+
+    $r = get('/api/v9/users');
+    is($r->{status}, 404, 'v9');
+    is(decode_json($r->{content})->{type},
+       'https://docs.example/problems/version-unknown', 'v9: type');
+
+    my $status = decode_json(get('/status')->{content});
+    is_deeply([grep { !ref $status->{$_} } qw(locations limits versions)],
+              [], 'status has all sections');
+    like(slurp("$dir/logs/api.log"),
+         qr{ 200 0\.\d{6} version=1 limit=PASSED$}m, 'log');
+},
+
+);
+
+for my $file (sort glob "$top/examples/*.conf") {
+    my $name = basename($file);
+    my $test = delete $tests{$name};
+
+    subtest $name => sub {
+        ok($test, 'there is a test of it') or return;
+        ok(start($file), 'it starts') or return;
+        $test->();
+        unlike(slurp("$dir/logs/error.log"), qr/\[(?:alert|emerg|crit)\]/,
+               'no alert');
+        stop();
+    };
+}
+
+is_deeply([keys %tests], [], 'each test has its example');
+
+done_testing();
