@@ -148,6 +148,7 @@ typedef struct {
     size_t                            len;
 
     ngx_str_t                         client_uri; /* once it was asked for */
+    u_char                           *link;       /* the value that was sent */
 } ngx_http_apiscale_version_ctx_t;
 
 

@@ -21,6 +21,10 @@
 
 #define NGX_HTTP_APISCALE_VERSION_MAX_LINK  2048
 
+#define NGX_HTTP_APISCALE_VERSION_HAS_DEPRECATION  0x01
+#define NGX_HTTP_APISCALE_VERSION_HAS_SUNSET       0x02
+#define NGX_HTTP_APISCALE_VERSION_HAS_LINK         0x04
+
 
 /* this very URI around the place of the version, safe within "<" and ">" */
 
@@ -33,7 +37,7 @@ typedef struct {
 static ngx_int_t ngx_http_apiscale_version_header_filter(
     ngx_http_request_t *r);
 static ngx_uint_t ngx_http_apiscale_version_stated(ngx_http_request_t *r,
-    const char *name, size_t len);
+    ngx_http_apiscale_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_version_add_link(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_version_place(ngx_http_request_t *r,
@@ -54,6 +58,7 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_int_t
 ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
 {
+    ngx_uint_t                        stated;
     ngx_http_apiscale_request_t      *rec;
     ngx_http_apiscale_version_t      *v;
     ngx_http_apiscale_version_ctx_t  *ctx;
@@ -81,9 +86,10 @@ ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
+    stated = ngx_http_apiscale_version_stated(r, ctx);
+
     if (v->deprecation_value.len
-        && !ngx_http_apiscale_version_stated(r, "Deprecation",
-                                             sizeof("Deprecation") - 1)
+        && !(stated & NGX_HTTP_APISCALE_VERSION_HAS_DEPRECATION)
         && ngx_http_apiscale_header(r, "Deprecation",
                                     v->deprecation_value.data,
                                     v->deprecation_value.len)
@@ -93,8 +99,7 @@ ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
     }
 
     if (v->sunset_value.len
-        && !ngx_http_apiscale_version_stated(r, "Sunset",
-                                             sizeof("Sunset") - 1)
+        && !(stated & NGX_HTTP_APISCALE_VERSION_HAS_SUNSET)
         && ngx_http_apiscale_header(r, "Sunset", v->sunset_value.data,
                                     v->sunset_value.len)
            != NGX_OK)
@@ -102,7 +107,9 @@ ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ngx_http_apiscale_version_add_link(r, ctx) != NGX_OK) {
+    if (!(stated & NGX_HTTP_APISCALE_VERSION_HAS_LINK)
+        && ngx_http_apiscale_version_add_link(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -110,15 +117,20 @@ ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
 }
 
 
-/* whether the origin says so itself: it may know more of the resource */
+/*
+ * What the response says already.  An origin may know more of the resource:
+ * its dates stay.  Or these are our own lines: a 416 passes the filters twice.
+ */
 
 static ngx_uint_t
-ngx_http_apiscale_version_stated(ngx_http_request_t *r, const char *name,
-    size_t len)
+ngx_http_apiscale_version_stated(ngx_http_request_t *r,
+    ngx_http_apiscale_version_ctx_t *ctx)
 {
-    ngx_uint_t        i;
+    ngx_uint_t        i, stated;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+    stated = 0;
 
     for (part = &r->headers_out.headers.part; part; part = part->next) {
 
@@ -126,16 +138,41 @@ ngx_http_apiscale_version_stated(ngx_http_request_t *r, const char *name,
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len == len
-                && h[i].hash != 0
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
-            {
-                return 1;
+            if (h[i].hash == 0) {
+                continue;
+            }
+
+            switch (h[i].key.len) {
+
+            case sizeof("Deprecation") - 1:
+                if (ngx_strncasecmp(h[i].key.data, (u_char *) "Deprecation",
+                                    sizeof("Deprecation") - 1)
+                    == 0)
+                {
+                    stated |= NGX_HTTP_APISCALE_VERSION_HAS_DEPRECATION;
+                }
+
+                break;
+
+            case sizeof("Sunset") - 1:
+                if (ngx_strncasecmp(h[i].key.data, (u_char *) "Sunset",
+                                    sizeof("Sunset") - 1)
+                    == 0)
+                {
+                    stated |= NGX_HTTP_APISCALE_VERSION_HAS_SUNSET;
+                }
+
+                break;
+
+            case sizeof("Link") - 1:
+                if (h[i].value.data == ctx->link) {
+                    stated |= NGX_HTTP_APISCALE_VERSION_HAS_LINK;
+                }
             }
         }
     }
 
-    return 0;
+    return stated;
 }
 
 
@@ -202,6 +239,8 @@ ngx_http_apiscale_version_add_link(ngx_http_request_t *r,
         return NGX_OK;
     }
 
+    ctx->link = value.data;
+
     return ngx_http_apiscale_header(r, "Link", value.data, value.len);
 }
 
@@ -249,6 +288,16 @@ ngx_http_apiscale_version_place(ngx_http_request_t *r,
 
     place->head.data = raw->data;
     place->head.len = off;
+
+    /* "//v1/x" is relative to the scheme: "v1" would be a host */
+
+    while (place->head.len && place->head.data[0] == '/'
+           && (place->head.len == 1 || place->head.data[1] == '/'))
+    {
+        place->head.data++;
+        place->head.len--;
+    }
+
     place->tail.data = raw->data + off + cut;
     place->tail.len = raw->len - off - cut;
 
