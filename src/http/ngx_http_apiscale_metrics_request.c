@@ -236,7 +236,7 @@ ngx_http_apiscale_metrics_log(ngx_http_request_t *r)
     } else if (r->header_sent
                || status == NGX_HTTP_CLIENT_CLOSED_REQUEST
                || c->error
-               || c->timedout)
+               || (c->timedout && status != NGX_HTTP_CLOSE))
     {
         ngx_http_apiscale_metrics_add(&slab->counts.aborted, 1);
     }

@@ -128,11 +128,11 @@ ngx_http_apiscale_metrics_init_zone(ngx_shm_zone_t *zone, void *data)
 
     if (mmcf->overflow || lost) {
         ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0,
-                      "metrics zone \"%V\" has %ui places: "
-                      "%ui series counted under \"other\", "
-                      "counts of %ui former series dropped",
-                      &zone->shm.name, (ngx_uint_t) mmcf->block->nslots - 1,
-                      mmcf->overflow, lost);
+                      "metrics zone \"%V\": %ui of %ui series have no place "
+                      "and are counted as \"other\", counts of %ui "
+                      "series were dropped",
+                      &zone->shm.name, mmcf->overflow,
+                      mmcf->series.nelts - 1, lost);
     }
 
     return NGX_OK;
