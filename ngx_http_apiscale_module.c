@@ -17,7 +17,7 @@
 
 typedef struct {
     ngx_uint_t    features;               /* NGX_HTTP_APISCALE_... in use */
-    ngx_array_t   sections;               /* ngx_http_apiscale_section_t * */
+    ngx_array_t   sections;               /* of pointers to them */
     ngx_array_t   zones;                  /* ngx_http_apiscale_zone_t */
 } ngx_http_apiscale_main_conf_t;
 
@@ -224,10 +224,10 @@ ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature)
 
 ngx_int_t
 ngx_http_apiscale_add_section(ngx_conf_t *cf,
-    ngx_http_apiscale_section_t *section)
+    const ngx_http_apiscale_section_t *section)
 {
-    ngx_http_apiscale_section_t    **s;
-    ngx_http_apiscale_main_conf_t   *amcf;
+    ngx_http_apiscale_main_conf_t       *amcf;
+    const ngx_http_apiscale_section_t  **s;
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
 
@@ -243,7 +243,7 @@ ngx_http_apiscale_add_section(ngx_conf_t *cf,
 
 
 /*
- * The registered sections: an array of ngx_http_apiscale_section_t *.
+ * The registered sections: an array of const ngx_http_apiscale_section_t *.
  */
 
 ngx_array_t *

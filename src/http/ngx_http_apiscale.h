@@ -125,7 +125,7 @@ ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_apiscale_members_pt members);
 void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
 ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
-    ngx_http_apiscale_section_t *section);
+    const ngx_http_apiscale_section_t *section);
 ngx_array_t *ngx_http_apiscale_sections(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_add_zone(ngx_conf_t *cf, ngx_shm_zone_t *zone,
     ngx_http_apiscale_zone_used_pt used);

@@ -100,7 +100,7 @@ static ngx_http_variable_t  ngx_http_apiscale_metrics_vars[] = {
 };
 
 
-static ngx_http_apiscale_section_t  ngx_http_apiscale_metrics_section = {
+static const ngx_http_apiscale_section_t  ngx_http_apiscale_metrics_section = {
     ngx_string("locations"),
     ngx_http_apiscale_metrics_json,
     ngx_http_apiscale_metrics_prometheus
@@ -150,7 +150,6 @@ ngx_http_apiscale_metrics_zone_set(ngx_conf_t *cf, ngx_command_t *cmd,
             }
 
             n = ngx_atoi(value[i].data + 7, value[i].len - 7);
-
             if (n == NGX_ERROR || n == 0) {
                 ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                    "invalid number of series \"%V\"",
@@ -159,7 +158,6 @@ ngx_http_apiscale_metrics_zone_set(ngx_conf_t *cf, ngx_command_t *cmd,
             }
 
             mmcf->limit = n;
-
             continue;
         }
 

@@ -48,6 +48,8 @@ static void ngx_http_apiscale_status_accept(ngx_str_t *value,
     ngx_http_apiscale_status_quality_t *qualities, ngx_uint_t n);
 static u_char *ngx_http_apiscale_status_range(u_char *p, u_char *last,
     ngx_str_t *type, ngx_uint_t *q);
+static u_char *ngx_http_apiscale_status_token(u_char *p, u_char *last,
+    ngx_str_t *token);
 static ngx_uint_t ngx_http_apiscale_status_q(u_char *p, u_char *last);
 static ngx_uint_t ngx_http_apiscale_status_rank(ngx_str_t *range,
     ngx_str_t *type);
@@ -111,7 +113,7 @@ ngx_module_t  ngx_http_apiscale_status_module = {
 };
 
 
-static ngx_http_apiscale_section_t  ngx_http_apiscale_status_zones = {
+static const ngx_http_apiscale_section_t  ngx_http_apiscale_status_zones = {
     ngx_string("zones"),
     ngx_http_apiscale_status_zones_json,
     ngx_http_apiscale_status_zones_prometheus
@@ -305,57 +307,64 @@ static u_char *
 ngx_http_apiscale_status_range(u_char *p, u_char *last, ngx_str_t *type,
     ngx_uint_t *q)
 {
-    u_char      *start;
-    ngx_uint_t   quoted, first;
+    ngx_str_t  param;
 
     *q = 1000;
-    type->len = 0;
-    type->data = p;
 
-    for (first = 1; p < last && *p != ','; first = 0) {
+    p = ngx_http_apiscale_status_token(p, last, type);
 
-        if (!first) {
-            p++;
-        }
+    while (p < last && *p == ';') {
 
-        while (p < last && (*p == ' ' || *p == '\t')) {
-            p++;
-        }
+        p = ngx_http_apiscale_status_token(p + 1, last, &param);
 
-        start = p;
-
-        for (quoted = 0; p < last; p++) {
-
-            if (quoted && *p == '\\' && p + 1 < last) {
-                p++;
-
-            } else if (*p == '"') {
-                quoted = !quoted;
-
-            } else if (!quoted && (*p == ',' || *p == ';')) {
-                break;
-            }
-        }
-
-        if (first) {
-            type->data = start;
-            type->len = p - start;
-
-            while (type->len && (start[type->len - 1] == ' '
-                                 || start[type->len - 1] == '\t'))
-            {
-                type->len--;
-            }
-
-        } else if (p - start > 2
-                   && (start[0] == 'q' || start[0] == 'Q')
-                   && start[1] == '=')
+        if (param.len > 2
+            && (param.data[0] == 'q' || param.data[0] == 'Q')
+            && param.data[1] == '=')
         {
-            *q = ngx_http_apiscale_status_q(start + 2, p);
+            *q = ngx_http_apiscale_status_q(param.data + 2,
+                                            param.data + param.len);
         }
     }
 
     return p < last ? p + 1 : p;
+}
+
+
+/* up to the next comma or semicolon outside of quotes, without white space */
+
+static u_char *
+ngx_http_apiscale_status_token(u_char *p, u_char *last, ngx_str_t *token)
+{
+    ngx_uint_t  quoted;
+
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    token->data = p;
+
+    for (quoted = 0; p < last; p++) {
+
+        if (quoted && *p == '\\' && p + 1 < last) {
+            p++;
+
+        } else if (*p == '"') {
+            quoted = !quoted;
+
+        } else if (!quoted && (*p == ',' || *p == ';')) {
+            break;
+        }
+    }
+
+    token->len = p - token->data;
+
+    while (token->len && (token->data[token->len - 1] == ' '
+                          || token->data[token->len - 1] == '\t'))
+    {
+        token->len--;
+    }
+
+    return p;
 }
 
 
@@ -365,10 +374,6 @@ static ngx_uint_t
 ngx_http_apiscale_status_q(u_char *p, u_char *last)
 {
     ngx_uint_t  q, unit;
-
-    while (last > p && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
 
     if (last == p || (*p != '0' && *p != '1')) {
         return 1000;
@@ -426,11 +431,11 @@ ngx_http_apiscale_status_rank(ngx_str_t *range, ngx_str_t *type)
 static void
 ngx_http_apiscale_status_json(ngx_http_request_t *r, ngx_apiscale_text_t *t)
 {
-    uint64_t                           now;
-    ngx_uint_t                         i;
-    ngx_array_t                       *sections;
-    ngx_http_apiscale_section_t      **section;
-    ngx_http_apiscale_status_conf_t   *scf;
+    uint64_t                             now;
+    ngx_uint_t                           i;
+    ngx_array_t                         *sections;
+    ngx_http_apiscale_status_conf_t     *scf;
+    const ngx_http_apiscale_section_t  **section;
 
     scf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_status_module);
 
@@ -473,10 +478,10 @@ static void
 ngx_http_apiscale_status_prometheus(ngx_http_request_t *r,
     ngx_apiscale_text_t *t)
 {
-    ngx_uint_t                         i;
-    ngx_array_t                       *sections;
-    ngx_http_apiscale_section_t      **section;
-    ngx_http_apiscale_status_conf_t   *scf;
+    ngx_uint_t                           i;
+    ngx_array_t                         *sections;
+    ngx_http_apiscale_status_conf_t     *scf;
+    const ngx_http_apiscale_section_t  **section;
 
     scf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_status_module);
 

@@ -25,6 +25,7 @@ my @names = (
     ["/surrogate\x{ed}\x{a0}\x{80}", "/surrogate\x{fffd}\x{fffd}\x{fffd}"],
     ["/del\x{7f}\x{1}", "/del\x{7f}\x{1}"],
     ['"/{}"', '/{}'],
+    ["/nul\x{0}x", "/nul\x{fffd}x"],
     ['~ "\.(js|css)\"$"', '~ \.(js|css)"$'],
     ['/' . 'x' x 3900, '/' . 'x' x 3900],
 );
