@@ -640,7 +640,7 @@ ngx_http_apiscale_limit_set_burst(ngx_conf_t *cf,
 
     burst = ngx_atoi(value->data, value->len);
 
-    if (burst <= 0) {
+    if (burst <= 0 || burst > NGX_HTTP_APISCALE_LIMIT_MAX_BURST) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid burst value \"%V\"", value);
         return NGX_CONF_ERROR;
@@ -1004,6 +1004,13 @@ ngx_http_apiscale_limit_bind(ngx_conf_t *cf, ngx_http_apiscale_limit_t *limit,
         limit->policy = policies[i];
 
         return NGX_CONF_OK;
+    }
+
+    if (i == ngx_http_apiscale_limit_zone_slots(zone->shm_zone)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "zone \"%V\" is too small for %ui policies in %s:%ui",
+                      &zone->name, i + 1, limit->file, limit->line);
+        return NGX_CONF_ERROR;
     }
 
     policy->zone = zone;

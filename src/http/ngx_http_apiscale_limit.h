@@ -32,6 +32,9 @@
 
 #define NGX_HTTP_APISCALE_LIMIT_MAX_NAME     64
 
+/* an Integer of RFC 9651, as "q" and "r" are, has no more than 15 digits */
+#define NGX_HTTP_APISCALE_LIMIT_MAX_BURST    999999999999999
+
 
 /* results of a policy's decision, counted in shared memory */
 
@@ -170,11 +173,13 @@ typedef struct {
     ngx_http_apiscale_limit_result_t  *shown;
     ngx_http_apiscale_limit_status_e   status;
     unsigned                           complete:1;  /* all of conf applied */
+    unsigned                           sent:1;      /* headers were added */
 } ngx_http_apiscale_limit_ctx_t;
 
 
 ngx_int_t ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
+ngx_uint_t ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone);
 ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf);
 void ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,

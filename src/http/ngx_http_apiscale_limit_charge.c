@@ -101,6 +101,7 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
     first = ctx->nresults;
 
     if (ngx_http_apiscale_limit_collect(r, lcf, ctx) != NGX_OK) {
+        ctx->nresults = first;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -169,7 +170,7 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
 
     ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
 
-    if (old) {
+    if (old && old->nresults) {
         ctx->conf = old->conf;
         ctx->nresults = old->nresults;
         ctx->complete = old->complete;
@@ -179,6 +180,8 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
                    old->nresults * sizeof(ngx_http_apiscale_limit_result_t));
 
     } else {
+        /* before a redirect no policy applied, if there was a location */
+
         ctx->conf = lcf;
         ctx->nresults = 0;
         ctx->complete = 0;
@@ -186,6 +189,7 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
     }
 
     ctx->shown = NULL;
+    ctx->sent = 0;
 
     if (ctx->nresults) {
         ngx_http_apiscale_limit_choose(ctx);

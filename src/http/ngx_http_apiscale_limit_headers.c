@@ -26,14 +26,37 @@ typedef struct {
     ngx_table_elt_t  *ratelimit;
     ngx_table_elt_t  *policy;
     ngx_table_elt_t  *retry_after;
+    unsigned          own:1;              /* our lines are there already */
 } ngx_http_apiscale_limit_origin_t;
 
 
+typedef struct {
+    ngx_str_t  name;
+    size_t     offset;                    /* in the above */
+} ngx_http_apiscale_limit_field_t;
+
+
+typedef enum {
+    NGX_HTTP_APISCALE_LIMIT_FIELD_LIMIT = 0,
+    NGX_HTTP_APISCALE_LIMIT_FIELD_REMAINING,
+    NGX_HTTP_APISCALE_LIMIT_FIELD_RESET,
+    NGX_HTTP_APISCALE_LIMIT_FIELD_RATELIMIT,
+    NGX_HTTP_APISCALE_LIMIT_FIELD_POLICY,
+    NGX_HTTP_APISCALE_LIMIT_FIELD_RETRY_AFTER,
+    NGX_HTTP_APISCALE_LIMIT_FIELDS
+} ngx_http_apiscale_limit_field_e;
+
+
+static uint64_t ngx_http_apiscale_limit_reset_delta(
+    ngx_http_apiscale_limit_result_t *res);
 static ngx_int_t ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r);
 static void ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
-static ngx_table_elt_t **ngx_http_apiscale_limit_origin_field(
-    ngx_http_apiscale_limit_origin_t *origin, ngx_str_t *key);
+static const ngx_http_apiscale_limit_field_t *ngx_http_apiscale_limit_field(
+    ngx_str_t *key);
+static ngx_int_t ngx_http_apiscale_limit_header(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_field_e field, u_char *value, size_t len);
 static ngx_int_t ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
@@ -49,12 +72,37 @@ static ngx_int_t ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
 static uint64_t ngx_http_apiscale_limit_window_s(
     ngx_http_apiscale_limit_result_t *res);
 static ngx_int_t ngx_http_apiscale_limit_list(ngx_http_request_t *r,
-    ngx_table_elt_t *origin, const char *key, size_t key_len,
+    ngx_table_elt_t *origin, ngx_http_apiscale_limit_field_e field,
     ngx_str_t *value);
 static u_char *ngx_http_apiscale_limit_number(u_char *p, uint64_t n);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+/* lines of our own are known by the address of their name */
+
+static const ngx_http_apiscale_limit_field_t
+    ngx_http_apiscale_limit_fields[NGX_HTTP_APISCALE_LIMIT_FIELDS] =
+{
+    { ngx_string("X-RateLimit-Limit"),
+      offsetof(ngx_http_apiscale_limit_origin_t, limit) },
+
+    { ngx_string("X-RateLimit-Remaining"),
+      offsetof(ngx_http_apiscale_limit_origin_t, remaining) },
+
+    { ngx_string("X-RateLimit-Reset"),
+      offsetof(ngx_http_apiscale_limit_origin_t, reset) },
+
+    { ngx_string("RateLimit"),
+      offsetof(ngx_http_apiscale_limit_origin_t, ratelimit) },
+
+    { ngx_string("RateLimit-Policy"),
+      offsetof(ngx_http_apiscale_limit_origin_t, policy) },
+
+    { ngx_string("Retry-After"),
+      offsetof(ngx_http_apiscale_limit_origin_t, retry_after) }
+};
 
 
 /*
@@ -74,14 +122,32 @@ ngx_http_apiscale_limit_retry_s(ngx_http_apiscale_limit_result_t *res)
 
 
 /*
- * The Unix time, rounded up, at which the bucket is full again.
+ * The Unix time, rounded up, at which the bucket is full again.  It is one
+ * and the same in headers and log, however long the answer takes.
  */
 
 uint64_t
 ngx_http_apiscale_limit_reset_unix(ngx_http_apiscale_limit_result_t *res)
 {
-    return apiscale_gcra_seconds(ngx_apiscale_unix_us()
-                                 * APISCALE_TICKS_PER_US + res->gcra.reset);
+    return apiscale_gcra_seconds(ngx_apiscale_unix_us() * APISCALE_TICKS_PER_US
+                                 + res->gcra.tat
+                                 - ngx_apiscale_monotonic_ticks());
+}
+
+
+/*
+ * Whole seconds from now until the bucket is full again, rounded up.
+ */
+
+static uint64_t
+ngx_http_apiscale_limit_reset_delta(ngx_http_apiscale_limit_result_t *res)
+{
+    uint64_t  now;
+
+    now = ngx_apiscale_monotonic_ticks();
+
+    return res->gcra.tat > now ? apiscale_gcra_seconds(res->gcra.tat - now)
+                               : 0;
 }
 
 
@@ -115,7 +181,13 @@ ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    ngx_http_apiscale_limit_origin(r, &origin);
+    ngx_http_apiscale_limit_origin(r, ctx, &origin);
+
+    if (origin.own) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ctx->sent = 1;
 
     if (headers & (NGX_HTTP_APISCALE_LIMIT_X_EPOCH
                    |NGX_HTTP_APISCALE_LIMIT_X_DELTA)
@@ -140,13 +212,22 @@ ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
 }
 
 
+/*
+ * Finds what the origin says.  A response may come here twice: after our
+ * filter ran another may make it an error (416), and nginx does not take back
+ * the lines that were added.  Ours stand, or are taken back here when
+ * a redirect has added policies since.
+ */
+
 static void
 ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin)
 {
-    ngx_uint_t         i;
-    ngx_list_part_t   *part;
-    ngx_table_elt_t   *h, **field;
+    ngx_uint_t                              i;
+    ngx_list_part_t                        *part;
+    ngx_table_elt_t                        *h, **line;
+    const ngx_http_apiscale_limit_field_t  *field;
 
     ngx_memzero(origin, sizeof(ngx_http_apiscale_limit_origin_t));
 
@@ -169,45 +250,43 @@ ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
             continue;
         }
 
-        field = ngx_http_apiscale_limit_origin_field(origin, &h[i].key);
+        field = ngx_http_apiscale_limit_field(&h[i].key);
 
-        if (field && *field == NULL) {
-            *field = &h[i];
+        if (field == NULL) {
+            continue;
+        }
+
+        if (h[i].key.data == field->name.data) {
+
+            if (ctx->sent) {
+                origin->own = 1;
+                return;
+            }
+
+            h[i].hash = 0;
+            continue;
+        }
+
+        line = (ngx_table_elt_t **) ((u_char *) origin + field->offset);
+
+        if (*line == NULL) {
+            *line = &h[i];
+
+        } else if (line != &origin->ratelimit && line != &origin->policy) {
+
+            /* no list: what is said twice is not left beside our own */
+
+            h[i].hash = 0;
         }
     }
 }
 
 
-static ngx_table_elt_t **
-ngx_http_apiscale_limit_origin_field(ngx_http_apiscale_limit_origin_t *origin,
-    ngx_str_t *key)
+static const ngx_http_apiscale_limit_field_t *
+ngx_http_apiscale_limit_field(ngx_str_t *key)
 {
     u_char      c;
     ngx_uint_t  i;
-
-    static const struct {
-        ngx_str_t  name;
-        size_t     offset;
-    } fields[] = {
-
-        { ngx_string("X-RateLimit-Limit"),
-          offsetof(ngx_http_apiscale_limit_origin_t, limit) },
-
-        { ngx_string("X-RateLimit-Remaining"),
-          offsetof(ngx_http_apiscale_limit_origin_t, remaining) },
-
-        { ngx_string("X-RateLimit-Reset"),
-          offsetof(ngx_http_apiscale_limit_origin_t, reset) },
-
-        { ngx_string("RateLimit"),
-          offsetof(ngx_http_apiscale_limit_origin_t, ratelimit) },
-
-        { ngx_string("RateLimit-Policy"),
-          offsetof(ngx_http_apiscale_limit_origin_t, policy) },
-
-        { ngx_string("Retry-After"),
-          offsetof(ngx_http_apiscale_limit_origin_t, retry_after) }
-    };
 
     c = ngx_tolower(key->data[0]);
 
@@ -215,16 +294,31 @@ ngx_http_apiscale_limit_origin_field(ngx_http_apiscale_limit_origin_t *origin,
         return NULL;
     }
 
-    for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        if (key->len == fields[i].name.len
-            && ngx_strncasecmp(key->data, fields[i].name.data, key->len) == 0)
+    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_FIELDS; i++) {
+        if (key->len == ngx_http_apiscale_limit_fields[i].name.len
+            && ngx_strncasecmp(key->data,
+                               ngx_http_apiscale_limit_fields[i].name.data,
+                               key->len)
+               == 0)
         {
-            return (ngx_table_elt_t **) ((u_char *) origin
-                                         + fields[i].offset);
+            return &ngx_http_apiscale_limit_fields[i];
         }
     }
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_header(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_field_e field, u_char *value, size_t len)
+{
+    const ngx_str_t  *name;
+
+    name = &ngx_http_apiscale_limit_fields[field].name;
+
+    return ngx_http_apiscale_add_header(r, (const char *) name->data,
+                                        name->len, value, len);
 }
 
 
@@ -267,7 +361,8 @@ ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    return ngx_http_apiscale_header(r, "Retry-After", p,
+    return ngx_http_apiscale_limit_header(r,
+                             NGX_HTTP_APISCALE_LIMIT_FIELD_RETRY_AFTER, p,
                              ngx_http_apiscale_limit_number(p, retry) - p);
 }
 
@@ -310,7 +405,7 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
     }
 
     if (ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_X_DELTA) {
-        until = apiscale_gcra_seconds(res->gcra.reset);
+        until = ngx_http_apiscale_limit_reset_delta(res);
 
     } else {
         until = ngx_http_apiscale_limit_reset_unix(res);
@@ -320,18 +415,21 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
     reset = ngx_http_apiscale_limit_number(remaining, res->gcra.remaining);
     p = ngx_http_apiscale_limit_number(reset, until);
 
-    if (ngx_http_apiscale_header(r, "X-RateLimit-Limit",
-                                 res->policy->limit_value.data,
-                                 res->policy->limit_value.len)
+    if (ngx_http_apiscale_limit_header(r, NGX_HTTP_APISCALE_LIMIT_FIELD_LIMIT,
+                                       res->policy->limit_value.data,
+                                       res->policy->limit_value.len)
         != NGX_OK
-        || ngx_http_apiscale_header(r, "X-RateLimit-Remaining", remaining,
-                                    reset - remaining)
+        || ngx_http_apiscale_limit_header(r,
+                                    NGX_HTTP_APISCALE_LIMIT_FIELD_REMAINING,
+                                    remaining, reset - remaining)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_apiscale_header(r, "X-RateLimit-Reset", reset, p - reset);
+    return ngx_http_apiscale_limit_header(r,
+                                          NGX_HTTP_APISCALE_LIMIT_FIELD_RESET,
+                                          reset, p - reset);
 }
 
 
@@ -452,16 +550,17 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
         policies.len = p - policies.data;
     }
 
-    if (ngx_http_apiscale_limit_list(r, origin->policy, "RateLimit-Policy",
-                                     sizeof("RateLimit-Policy") - 1,
+    if (ngx_http_apiscale_limit_list(r, origin->policy,
+                                     NGX_HTTP_APISCALE_LIMIT_FIELD_POLICY,
                                      &policies)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return ngx_http_apiscale_limit_list(r, origin->ratelimit, "RateLimit",
-                                        sizeof("RateLimit") - 1, &value);
+    return ngx_http_apiscale_limit_list(r, origin->ratelimit,
+                                      NGX_HTTP_APISCALE_LIMIT_FIELD_RATELIMIT,
+                                      &value);
 }
 
 
@@ -501,14 +600,14 @@ ngx_http_apiscale_limit_window_s(ngx_http_apiscale_limit_result_t *res)
 
 static ngx_int_t
 ngx_http_apiscale_limit_list(ngx_http_request_t *r, ngx_table_elt_t *origin,
-    const char *key, size_t key_len, ngx_str_t *value)
+    ngx_http_apiscale_limit_field_e field, ngx_str_t *value)
 {
     u_char  *p;
     size_t   len;
 
     if (origin == NULL || origin->value.len == 0) {
-        return ngx_http_apiscale_add_header(r, key, key_len, value->data,
-                                            value->len);
+        return ngx_http_apiscale_limit_header(r, field, value->data,
+                                              value->len);
     }
 
     len = origin->value.len + sizeof(", ") - 1 + value->len;
@@ -520,10 +619,9 @@ ngx_http_apiscale_limit_list(ngx_http_request_t *r, ngx_table_elt_t *origin,
 
     ngx_sprintf(p, "%V, %V", &origin->value, value);
 
-    origin->value.data = p;
-    origin->value.len = len;
+    origin->hash = 0;
 
-    return NGX_OK;
+    return ngx_http_apiscale_limit_header(r, field, p, len);
 }
 
 

@@ -151,21 +151,33 @@ ngx_http_apiscale_limit_zone_layout(ngx_http_apiscale_limit_zone_t *zone)
 }
 
 
+/*
+ * How many policies a zone has room for, by its size alone: known while the
+ * configuration is read.
+ */
+
+ngx_uint_t
+ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone)
+{
+    ngx_uint_t  nslots;
+
+    nslots = shm_zone->shm.size / NGX_HTTP_APISCALE_LIMIT_PER_SLOT;
+    nslots = ngx_max(nslots, NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS);
+
+    return ngx_min(nslots, NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS);
+}
+
+
 static ngx_int_t
 ngx_http_apiscale_limit_zone_new(ngx_shm_zone_t *shm_zone,
     ngx_http_apiscale_limit_zone_t *zone)
 {
     u_char                        *end;
-    ngx_uint_t                     nslots;
     ngx_http_apiscale_limit_sh_t  *sh, *from;
 
     sh = zone->sh;
 
-    nslots = sh->header.size / NGX_HTTP_APISCALE_LIMIT_PER_SLOT;
-    nslots = ngx_max(nslots, NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS);
-    nslots = ngx_min(nslots, NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS);
-
-    sh->nslots = nslots;
+    sh->nslots = ngx_http_apiscale_limit_zone_slots(shm_zone);
 
     ngx_http_apiscale_limit_zone_layout(zone);
 
