@@ -59,7 +59,8 @@ endif
 unit: $(UNIT) $(REPLAY) ## unit tests and the fuzzers' corpus
 	@[ -n "$(UNIT)" ] || { echo "no unit tests in t/unit/" >&2; exit 1; }
 	@CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=detect_leaks=1 \
-	    prove --norc --timer -j$(or $(TEST_JOBS),2) --exec '' $(UNIT) $(REPLAY) </dev/null
+	    prove --norc --timer -j$(or $(TEST_JOBS),2) --exec '' \
+	    $(UNIT) $(REPLAY) </dev/null
 
 suites: ## the Test::Nginx suites on the module that is built (T=)
 	@tools/run-tests $(T)
