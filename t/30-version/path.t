@@ -138,20 +138,7 @@ __DATA__
 
 
 
-=== TEST 8: rewrite path, prefix "/"
---- http_config eval
-"apiscale_api main { default 2; rewrite path; $::Versions }
- apiscale_use_api main;"
---- request eval
-["GET /v1/users", "GET /users", "GET /"]
---- response_body eval
-["/v1/users v=1 s=deprecated by=path api=main\n",
- "/v2/users v=2 s=current by=default api=main\n",
- "/v2/ v=2 s=current by=default api=main\n"]
-
-
-
-=== TEST 9: rewrite off touches nothing
+=== TEST 8: rewrite off touches nothing
 --- http_config eval
 "apiscale_api main { prefix /api/; default 2; rewrite off; $::Versions }
  apiscale_use_api main;"
@@ -163,7 +150,7 @@ __DATA__
 
 
 
-=== TEST 10: the longest prefix decides, in any order
+=== TEST 9: the longest prefix decides, in any order
 --- http_config
     apiscale_use_api all inner outer;
     apiscale_api outer { prefix /api; default 1; version 1 { } }
@@ -182,7 +169,7 @@ __DATA__
 
 
 
-=== TEST 11: a server overrides http, off switches all off
+=== TEST 10: a server overrides http, off switches all off
 --- http_config
     apiscale_use_api a;
     apiscale_api a { default 1; version 1 { } }
@@ -212,7 +199,7 @@ __DATA__
 
 
 
-=== TEST 12: default takes the first value that is not empty
+=== TEST 11: default takes the first value that is not empty
 --- http_config
     apiscale_api main {
         default $http_x_pin $arg_version 2;
@@ -232,9 +219,10 @@ __DATA__
 
 
 
-=== TEST 13: names are whole tokens
+=== TEST 12: names are whole tokens
 --- http_config
     apiscale_api main {
+        prefix /api;
         version 1 { }
         version 1.0 { }
         version 10 { }
@@ -242,17 +230,17 @@ __DATA__
     }
     apiscale_use_api main;
 --- request eval
-["GET /v1/x", "GET /v1.0/x", "GET /v10/x", "GET /v01/x", "GET /v1.0"]
+["GET /api/v1/x", "GET /api/v1.0/x", "GET /api/v10/x", "GET /api/v01/x", "GET /api/v1.0"]
 --- response_body eval
-["/x v=1 s=current by=path api=main\n",
- "/x v=1.0 s=current by=path api=main\n",
- "/x v=10 s=current by=path api=main\n",
- "/x v=01 s=current by=path api=main\n",
- "/ v=1.0 s=current by=path api=main\n"]
+["/api/x v=1 s=current by=path api=main\n",
+ "/api/x v=1.0 s=current by=path api=main\n",
+ "/api/x v=10 s=current by=path api=main\n",
+ "/api/x v=01 s=current by=path api=main\n",
+ "/api v=1.0 s=current by=path api=main\n"]
 
 
 
-=== TEST 14: a location is chosen without the version, by its extension too
+=== TEST 13: a location is chosen without the version, by its extension too
 --- http_config eval: $::Strip
 --- config
     location /api/ { return 200 "prefix $uri\n"; }
@@ -267,7 +255,7 @@ __DATA__
 
 
 
-=== TEST 15: include works in both blocks
+=== TEST 14: include works in both blocks
 --- user_files
 >>> versions.conf
 version 1 { include ../html/dates.conf; }
@@ -287,9 +275,10 @@ GET /api/v2/x
 
 
 
-=== TEST 16: dates in all forms of RFC 3339
+=== TEST 15: dates in all forms of RFC 3339
 --- http_config
     apiscale_api main {
+        prefix /api;
         version 1 { deprecated 2020-06-30T23:59:59+14:00; }
         version 2 { deprecated 2998-12-31t00:00:00.5z; sunset 2998-12-31T00:00:00.5Z; }
         version 3 { sunset 2999-01-01; deprecated 1970-01-01; }
@@ -297,16 +286,16 @@ GET /api/v2/x
     }
     apiscale_use_api main;
 --- request eval
-["GET /v1/x", "GET /v2/x", "GET /v3/x", "GET /v4/x"]
+["GET /api/v1/x", "GET /api/v2/x", "GET /api/v3/x", "GET /api/v4/x"]
 --- response_body eval
-["/x v=1 s=deprecated by=path api=main\n",
- "/x v=2 s=current by=path api=main\n",
- "/x v=3 s=deprecated by=path api=main\n",
- "/x v=4 s=deprecated by=path api=main\n"]
+["/api/x v=1 s=deprecated by=path api=main\n",
+ "/api/x v=2 s=current by=path api=main\n",
+ "/api/x v=3 s=deprecated by=path api=main\n",
+ "/api/x v=4 s=deprecated by=path api=main\n"]
 
 
 
-=== TEST 17: server-level set, if and rewrite run after the version is known
+=== TEST 16: server-level set, if and rewrite run after the version is known
 --- http_config eval: $::Strip
 --- config
     set $v $apiscale_version;

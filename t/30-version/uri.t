@@ -6,9 +6,9 @@ use warnings;
 use Test::More;
 
 use lib 't/lib';
-use ApiscaleServer;
+use ApiscaleRaw;
 
-my $s = ApiscaleServer->new;
+my $s = ApiscaleRaw->new;
 
 my $versions = '
     version 1 { }
@@ -19,6 +19,7 @@ $s->start(<<"END" . <<'END');
     apiscale_api main { prefix /api; default 2; $versions }
     apiscale_api root { default 2; $versions }
     apiscale_api path { prefix /path; default 2; rewrite path; $versions }
+    apiscale_api rootpath { default 2; rewrite path; $versions }
     apiscale_api kept { prefix /off; default 2; rewrite off; $versions }
 END
     log_format uri '$request_uri $uri';
@@ -69,6 +70,12 @@ END
         listen 127.0.0.1:PORT3;
         apiscale_use_api root;
         location / { return 200 "$apiscale_uri"; }
+    }
+
+    server {
+        listen 127.0.0.1:PORT4;
+        apiscale_use_api rootpath;
+        location / { return 200 "$uri $apiscale_uri"; }
     }
 END
 
@@ -152,6 +159,18 @@ for my $case (
         ['http://localhost', '/'], ['http://localhost?x', '/?x'])
     {
         body_is(@$case[0, 1], "prefix /: $case->[0]");
+    }
+}
+
+# prefix "/", rewrite path
+{
+    local $s->{port} = $s->{port} + 4;
+
+    for my $case (
+        ['/v1/users', '/v1/users /users'], ['/users', '/v2/users /users'],
+        ['/', '/v2/ /'], ['/v1', '/v1 /'], ['/a%20b', '/v2/a b /a%20b'])
+    {
+        body_is(@$case[0, 1], "prefix /, rewrite path: $case->[0]");
     }
 }
 
