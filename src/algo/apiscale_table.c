@@ -100,18 +100,26 @@ apiscale_entry_loss(const apiscale_entry_t *e)
 
 
 /*
- * The two sets come from the fingerprint alone, so that a table can be
- * rebuilt in another size from its entries.
+ * A key's two sets, one in each half of the table: when both are equally full
+ * the first is taken, which with halves fills the table more evenly than with
+ * any two sets (B. Voecking, "How asymmetry helps load balancing", 2003).
+ * They come from the fingerprint alone, so that a table can be rebuilt in
+ * another size from its entries.
  */
 
 static apiscale_set_t *
 apiscale_table_set(const apiscale_table_t *t, uint64_t fingerprint, unsigned i)
 {
-    uint32_t  h;
+    uint32_t  half;
 
-    h = (uint32_t) (i == 0 ? fingerprint >> 32 : fingerprint >> 5);
+    half = t->nsets / 2;
 
-    return &t->sets[((uint64_t) h * t->nsets) >> 32];
+    if (i == 0) {
+        return &t->sets[((fingerprint >> 32) * half) >> 32];
+    }
+
+    return &t->sets[half + (((fingerprint >> 5 & UINT32_MAX)
+                             * (t->nsets - half)) >> 32)];
 }
 
 
@@ -188,7 +196,8 @@ apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
 /*
  * Chooses the entry that a new key takes: an idle one in the emptier of its
  * two sets, else the live one that would be idle soonest, since it has the
- * least to lose.  1 if a debt is lost with the chosen entry.
+ * least to lose.  1 if a debt is lost with the chosen entry.  *victim is NULL
+ * if the key itself is met, which another process has just inserted.
  */
 
 static int
@@ -212,6 +221,11 @@ apiscale_table_victim(const apiscale_table_t *t, uint64_t fingerprint,
 
         for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
             apiscale_entry_read(&set->entries[j], &e);
+
+            if ((e.key & ~APISCALE_KEY_FLAGS) == fingerprint) {
+                *victim = NULL;
+                return 0;
+            }
 
             if (apiscale_entry_idle(&e, now)) {
                 nidle++;
@@ -259,10 +273,6 @@ apiscale_table_scan(const apiscale_table_t *t, uint64_t fingerprint,
 
     for (i = 0; i < 2; i++) {
         set = apiscale_table_set(t, fingerprint, i);
-
-        if (i == 1 && set == apiscale_table_set(t, fingerprint, 0)) {
-            break;
-        }
 
         for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
             apiscale_entry_read(&set->entries[j], &e);
@@ -349,8 +359,9 @@ apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
 
         live = apiscale_table_victim(t, fingerprint, now, &e, &old);
 
-        if (!apiscale_entry_cas(e, &old, fingerprint | APISCALE_KEY_UNSETTLED,
-                                now))
+        if (e == NULL
+            || !apiscale_entry_cas(e, &old,
+                                   fingerprint | APISCALE_KEY_UNSETTLED, now))
         {
             continue;
         }

@@ -56,7 +56,7 @@ typedef struct {
 
 typedef struct {
     apiscale_set_t  *sets;                /* shared, aligned to 64 bytes */
-    uint32_t         nsets;
+    uint32_t         nsets;               /* two or more */
     uint64_t        *evicted_live;        /* shared counter */
 } apiscale_table_t;
 
