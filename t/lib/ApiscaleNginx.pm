@@ -5,7 +5,9 @@
 #   by side, with others on the same machine too;
 # - servers that listen on 127.0.0.1 only;
 # - "--- http2" on an nginx before 1.25.1, which has no "http2" directive;
-# - a server that is stopped when the suite is interrupted;
+# - a server that is stopped when the suite is interrupted, and a suite that
+#   goes on when a server closes a connection which is being written to;
+# - with reloads, a wait for the new configuration that starts no curl;
 # - every error log kept in one file a suite, also what a server writes as
 #   it stops, for tools/run-tests to look through.
 
@@ -87,6 +89,9 @@ BEGIN {
     # without this END blocks do not run, and the server stays
     $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 130 };
 
+    # a handler, not IGNORE, which programs started here would inherit
+    $SIG{PIPE} = sub { };
+
     if (!defined $ENV{TEST_NGINX_SERVER_PORT}) {
         claim_slot();
     }
@@ -123,6 +128,65 @@ sub fix_conf {
     close $out or die "$file: $!";
 }
 
+# the body of http://127.0.0.1:port/ver, which names the configuration
+sub config_version {
+    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+        PeerPort => $ENV{TEST_NGINX_SERVER_PORT}, Timeout => 2) or return '';
+
+    print $sock "GET /ver HTTP/1.0\r\nHost: Test-Nginx\r\n\r\n";
+    local $/;
+    my $response = <$sock> // '';
+    return $response =~ /\r\n\r\n(.*)/s ? $1 : '';
+}
+
+# the processes whose parent is the server's master
+sub workers {
+    open(my $in, '<', $Test::Nginx::Util::PidFile) or return;
+    my ($master) = <$in> =~ /^(\d+)$/ or return;
+    my @workers;
+
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open(my $stat, '<', $file) or next;
+        push @workers, $1
+            if (<$stat> // '') =~ /^(\d+) \(.*\) \S (\d+) / && $2 == $master;
+    }
+
+    return @workers;
+}
+
+# tells whether a process has a TCP socket that listens
+sub listens {
+    my ($pid) = @_;
+    my %inode;
+
+    for my $file ('/proc/net/tcp', '/proc/net/tcp6') {
+        open(my $in, '<', $file) or next;
+        while (my $line = <$in>) {
+            my @field = split ' ', $line;
+            $inode{"socket:[$field[9]]"} = 1 if $field[3] eq '0A';
+        }
+    }
+
+    return grep { $inode{ readlink($_) // '' } } glob "/proc/$pid/fd/*";
+}
+
+my @Old;    # the workers before a reload
+
+# Returns when the new configuration answers and no old worker listens: one
+# that does may take a connection, and close it as an idle one.
+sub wait_for_reload {
+    my ($name) = @_;
+    my $deadline = time() + 30;
+
+    while (time() < $deadline) {
+        return if config_version() eq $Test::Nginx::Util::ConfigVersion
+                  && !grep { listens($_) } @Old;
+        select(undef, undef, undef, 0.005);
+    }
+
+    Test::More::fail("$name - the configuration was not reloaded in 30 s");
+}
+
 sub wrap {
     my ($name, $make) = @_;
 
@@ -139,10 +203,23 @@ wrap(write_config_file => sub {
     sub { &$old; fix_conf() };
 });
 
-# empties the server root before a server is started anew
+# empties the server root before a server is started or reloaded
 wrap(setup_server_root => sub {
     my ($old) = @_;
-    sub { keep_log() if defined $OwnRoot; &$old };
+    sub {
+        keep_log() if defined $OwnRoot;
+        @Old = workers();
+        &$old;
+    };
+});
+
+wrap(test_config_version => sub {
+    my ($old) = @_;
+    sub {
+        my ($name, $block) = @_;
+        return &$old if &Test::Nginx::Util::use_http2($block);
+        wait_for_reload($name);
+    };
 });
 
 1;
