@@ -7,7 +7,10 @@
 # - "--- http2" on an nginx before 1.25.1, which has no "http2" directive;
 # - a server that is stopped when the suite is interrupted, and a suite that
 #   goes on when a server closes a connection which is being written to;
+# - a suite whose server does not start fails, it does not end the run of
+#   the others;
 # - with reloads, a wait for the new configuration that starts no curl;
+# - the server root of a suite that failed, in build/servroot/failed-*;
 # - every error log kept in one file a suite, also what a server writes as
 #   it stops, for tools/run-tests to look through.
 
@@ -28,7 +31,7 @@ use constant {
     SLOTS      => 64,
 };
 
-my ($Lock, $KeptLog, $OwnRoot);
+my ($Lock, $KeptLog, $OwnRoot, $FailedRoot);
 my $Pid = $$;
 
 # Runs after the END block of Test::Nginx::Util, which stops the server:
@@ -36,7 +39,9 @@ my $Pid = $$;
 END {
     if ($$ == $Pid && defined $OwnRoot) {
         keep_log();
-        if (!$?) {
+        if ($?) {
+            rename($OwnRoot, $FailedRoot);
+        } else {
             remove_tree($OwnRoot);
         }
     }
@@ -68,6 +73,8 @@ sub claim_slot {
         $KeptLog = "$build/logs/$suite"
                    . ($ENV{TEST_NGINX_USE_HUP} ? '.hup' : '') . '.log';
         unlink $KeptLog;
+        $FailedRoot = "$build/servroot/failed-$suite";
+        remove_tree($FailedRoot);
         return;
     }
 
@@ -210,6 +217,13 @@ wrap(setup_server_root => sub {
         keep_log() if defined $OwnRoot;
         @Old = workers();
         &$old;
+    };
+});
+
+wrap(bail_out => sub {
+    sub {
+        Test::More::fail("bailed out: @_");
+        exit 1;
     };
 });
 
