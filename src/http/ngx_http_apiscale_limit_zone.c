@@ -216,7 +216,7 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
     ngx_http_apiscale_limit_zone_t *zone, ngx_http_apiscale_limit_sh_t *from)
 {
     uint64_t                        lost;
-    ngx_uint_t                      i, n;
+    ngx_uint_t                      i, n, unused;
     ngx_http_apiscale_limit_zone_t  old;
 
     ngx_memzero(&old, sizeof(old));
@@ -228,14 +228,17 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
 
     n = 0;
 
-    for (i = 0; i < from->nslots && n < zone->sh->nslots; i++) {
+    /* those in use, then those that may come again, while there is room */
 
-        if (old.slots[i].id
-            && !(zone->sh->nslots < from->nslots
-                 && ngx_http_apiscale_limit_slot_unused(zone,
-                                                        old.slots[i].id)))
-        {
-            zone->slots[n++] = old.slots[i];
+    for (unused = 0; unused < 2; unused++) {
+        for (i = 0; i < from->nslots && n < zone->sh->nslots; i++) {
+
+            if (old.slots[i].id
+                && ngx_http_apiscale_limit_slot_unused(zone, old.slots[i].id)
+                   == unused)
+            {
+                zone->slots[n++] = old.slots[i];
+            }
         }
     }
 
