@@ -6,7 +6,7 @@
 #
 # - each block has zones of its own: "zone=z" is "zone=z_7" in the seventh, so
 #   that no debt of another block is there when one server is reloaded for
-#   all of them (TEST_NGINX_USE_HUP);
+#   all of them (TEST_NGINX_USE_HUP); names in capitals stay as they are;
 # - "~3600" in response_headers is 3600, or a little less since time passes;
 # - rejections are logged as info, unless the block says otherwise;
 # - no block may log an [alert], [crit], [emerg] or [error], unless it has an
@@ -52,7 +52,7 @@ add_block_preprocessor(sub {
     for my $section (qw(http_config config)) {
         my $text = $block->$section;
         next if !defined $text;
-        $text =~ s/\bzone=(\w+)/zone=$1_$Block/g;
+        $text =~ s/\bzone=([a-z]\w*)/zone=$1_$Block/g;
         $block->set_value($section, $text);
     }
 

@@ -64,6 +64,8 @@ sub text {
                         split /\s+/, $ENV{TEST_NGINX_LOAD_MODULES} || '';
     my $user = $> == 0 ? 'user root root;' : '';
 
+    my $access = $self->{http} =~ /\baccess_log\b/ ? '' : 'access_log off;';
+
     return <<"END";
 $user
 daemon on;
@@ -74,7 +76,7 @@ pid $root/logs/nginx.pid;
 $load$self->{main}
 events { worker_connections 512; }
 http {
-    access_log off;
+    $access
     default_type text/plain;
     keepalive_timeout 20s;
     client_body_temp_path $root/client_temp;
