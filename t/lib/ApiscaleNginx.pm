@@ -20,10 +20,10 @@ use strict;
 use warnings;
 
 use Cwd qw(getcwd);
-use Fcntl qw(:flock O_CREAT O_RDWR);
 use File::Path qw(make_path remove_tree);
 use File::Spec;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 
 use constant {
     FIRST_PORT => 23040,    # below the ports that Linux gives to clients
@@ -49,17 +49,17 @@ END {
 
 sub claim_slot {
     my $build = File::Spec->rel2abs($ENV{BUILD} || 'build');
-    my $dir = File::Spec->tmpdir() . "/apiscale-test-$<";
-    make_path($dir);
 
     for my $slot (0 .. SLOTS - 1) {
         my $port = FIRST_PORT + $slot * PORTS;
 
-        sysopen(my $lock, "$dir/$port", O_CREAT | O_RDWR, 0600) or next;
-        flock($lock, LOCK_EX | LOCK_NB) or next;
+        # A socket of an abstract name, in place of a lock file: every user
+        # and chroot of the machine sees it, and it goes with the process.
+        # A port alone looks free while a server is started anew.
+        $Lock = IO::Socket::UNIX->new(Listen => 1,
+            Local => "\0apiscale-test-$port") or next;
         ports_free($port) or next;
 
-        $Lock = $lock;
         $OwnRoot = "$build/servroot/$port";
         make_path("$build/servroot");
         remove_tree($OwnRoot);
