@@ -50,9 +50,6 @@ static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
     { NGX_HTTP_REWRITE_PHASE, ngx_http_apiscale_metrics_locate,
       NGX_HTTP_APISCALE_METRICS, 0 },
 
-    { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_metrics_enter,
-      NGX_HTTP_APISCALE_METRICS, 0 },
-
     /* after realip and limit_req, which may be set for the location */
 
     { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_limit_handler,

@@ -51,6 +51,20 @@ typedef void (*ngx_http_apiscale_members_pt)(ngx_http_request_t *r,
 
 
 /*
+ * When a request came and when its response went, by the monotonic clock.
+ */
+
+typedef struct {
+    uint64_t   start_us;                  /* 0: not measured */
+    uint64_t   first_us;                  /* header sent */
+    uint64_t   last_us;                   /* body sent, as far as it was */
+    void      *conf;                      /* of the location let into */
+    unsigned   last:1;                    /* last buffer seen */
+    unsigned   done:1;                    /* and handed over */
+} ngx_http_apiscale_times_t;
+
+
+/*
  * The record of a main request, shared by its internal redirects.  Each field
  * names its one writer.  It lives in the request's pool.
  */
@@ -69,7 +83,10 @@ struct ngx_http_apiscale_request_s {
 
     void                               *limit;
     void                               *version;
-    void                               *metrics;
+
+    /* the metrics feature: part of the record, for its speed */
+
+    ngx_http_apiscale_times_t           times;
 
     /* the problem filter */
 
@@ -150,7 +167,6 @@ size_t ngx_http_apiscale_client_net(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_apiscale_metrics_start(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_locate(ngx_http_request_t *r);
-ngx_int_t ngx_http_apiscale_metrics_enter(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_log(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_handler(ngx_http_request_t *r);

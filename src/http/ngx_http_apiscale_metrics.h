@@ -160,11 +160,6 @@ void ngx_http_apiscale_metrics_init_filters(void);
 ngx_int_t ngx_http_apiscale_metrics_init_zone(ngx_shm_zone_t *zone,
     void *data);
 uint64_t ngx_http_apiscale_metrics_zone_used(ngx_shm_zone_t *zone);
-ngx_http_apiscale_metrics_slab_t *ngx_http_apiscale_metrics_slab(
-    ngx_http_apiscale_metrics_main_conf_t *mmcf,
-    ngx_http_apiscale_metrics_series_t *series);
-void ngx_http_apiscale_metrics_observe(ngx_http_apiscale_metrics_slab_t *slab,
-    uint64_t us);
 ngx_int_t ngx_http_apiscale_metrics_counts(
     ngx_http_apiscale_metrics_main_conf_t *mmcf,
     ngx_http_apiscale_metrics_series_t *series,
@@ -172,9 +167,6 @@ ngx_int_t ngx_http_apiscale_metrics_counts(
 void ngx_http_apiscale_metrics_buckets(
     ngx_http_apiscale_metrics_main_conf_t *mmcf,
     ngx_http_apiscale_metrics_series_t *series, uint64_t *buckets);
-
-#define ngx_http_apiscale_metrics_add(counter, n)                             \
-    (void) __atomic_fetch_add(counter, n, __ATOMIC_RELAXED)
 
 /* ngx_http_apiscale_metrics_output.c */
 

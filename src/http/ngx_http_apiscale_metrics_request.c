@@ -15,29 +15,20 @@
 #include "ngx_apiscale_time.h"
 
 
-typedef struct {
-    uint64_t                               start_us;
-    uint64_t                               first_us;
-    uint64_t                               last_us;
-
-    /* of the location that the request was first let into */
-    ngx_http_apiscale_metrics_loc_conf_t  *conf;
-
-    unsigned                               entered:1;
-    unsigned                               last:1;  /* last buffer seen */
-    unsigned                               done:1;  /* and handed over */
-} ngx_http_apiscale_metrics_ctx_t;
+#define ngx_http_apiscale_metrics_add(counter, n)                             \
+    (void) __atomic_fetch_add(counter, n, __ATOMIC_RELAXED)
 
 
-static ngx_http_apiscale_metrics_ctx_t *ngx_http_apiscale_metrics_get_ctx(
-    ngx_http_request_t *r);
-static void ngx_http_apiscale_metrics_settle(ngx_http_request_t *r,
-    ngx_http_apiscale_metrics_ctx_t *ctx);
 static ngx_http_apiscale_metrics_loc_conf_t *
     ngx_http_apiscale_metrics_server_conf(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_apiscale_metrics_status(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_apiscale_metrics_endless(ngx_http_request_t *r,
     ngx_uint_t status);
+static ngx_http_apiscale_metrics_slab_t *ngx_http_apiscale_metrics_slab(
+    ngx_http_apiscale_metrics_main_conf_t *mmcf,
+    ngx_http_apiscale_metrics_series_t *series);
+static void ngx_http_apiscale_metrics_observe(
+    ngx_http_apiscale_metrics_slab_t *slab, uint64_t us);
 static ngx_int_t ngx_http_apiscale_metrics_header_filter(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_apiscale_metrics_body_filter(ngx_http_request_t *r,
@@ -49,6 +40,38 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 /*
+ * The record of the main request, NULL if it is not measured.  The context of
+ * this module is the umbrella's record, too: it is there until a redirect or
+ * an error page zeroes the contexts.
+ */
+
+static ngx_inline ngx_http_apiscale_request_t *
+ngx_http_apiscale_metrics_record(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_request_t  *rec;
+
+    r = r->main;
+
+    rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_metrics_module);
+
+    if (rec == NULL) {
+
+        if (!(r->internal || r->filter_finalize)) {
+            return NULL;
+        }
+
+        rec = ngx_http_apiscale_get_request(r);
+
+        if (rec == NULL || rec->times.start_us == 0) {
+            return NULL;
+        }
+    }
+
+    return rec;
+}
+
+
+/*
  * POST_READ: takes the time.  A request that cannot be measured for lack of
  * memory is served all the same.
  */
@@ -57,7 +80,6 @@ ngx_int_t
 ngx_http_apiscale_metrics_start(ngx_http_request_t *r)
 {
     ngx_http_apiscale_request_t           *rec;
-    ngx_http_apiscale_metrics_ctx_t       *ctx;
     ngx_http_apiscale_metrics_srv_conf_t  *mscf;
 
     mscf = ngx_http_get_module_srv_conf(r, ngx_http_apiscale_metrics_module);
@@ -67,101 +89,65 @@ ngx_http_apiscale_metrics_start(ngx_http_request_t *r)
     }
 
     rec = ngx_http_apiscale_make_request(r);
-    if (rec == NULL || rec->metrics) {
+    if (rec == NULL) {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_apiscale_metrics_ctx_t));
-    if (ctx == NULL) {
-        return NGX_DECLINED;
-    }
+    rec->times.start_us = ngx_apiscale_monotonic_us();
 
-    ctx->start_us = ngx_apiscale_monotonic_us();
-
-    rec->metrics = ctx;
+    ngx_http_set_ctx(r, rec, ngx_http_apiscale_metrics_module);
 
     return NGX_DECLINED;
 }
 
 
 /*
- * REWRITE, before the rewrite module: the location that nginx chose, in case
- * that its rewrite directives answer at once.
+ * REWRITE, before the rewrite module, whose directives may answer at once:
+ * the location that the request is let into.  One that "rewrite ... last"
+ * leads to takes the place of it, but those of redirects and error pages,
+ * which zero the contexts, do not.
  */
 
 ngx_int_t
 ngx_http_apiscale_metrics_locate(ngx_http_request_t *r)
 {
-    ngx_http_apiscale_metrics_ctx_t  *ctx;
-
-    if (r != r->main) {
-        return NGX_DECLINED;
-    }
-
-    ctx = ngx_http_apiscale_metrics_get_ctx(r);
-
-    if (ctx && !ctx->entered) {
-        ngx_http_apiscale_metrics_settle(r, ctx);
-    }
-
-    return NGX_DECLINED;
-}
-
-
-/*
- * PREACCESS: the location after all rewrites.  The series is that of this
- * location, whatever redirects follow.
- */
-
-ngx_int_t
-ngx_http_apiscale_metrics_enter(ngx_http_request_t *r)
-{
-    ngx_http_apiscale_metrics_ctx_t  *ctx;
-
-    if (r != r->main) {
-        return NGX_DECLINED;
-    }
-
-    ctx = ngx_http_apiscale_metrics_get_ctx(r);
-
-    if (ctx && !ctx->entered) {
-        ngx_http_apiscale_metrics_settle(r, ctx);
-        ctx->entered = 1;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static ngx_http_apiscale_metrics_ctx_t *
-ngx_http_apiscale_metrics_get_ctx(ngx_http_request_t *r)
-{
     ngx_http_apiscale_request_t  *rec;
+
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_metrics_module);
+
+    if (rec) {
+        rec->times.conf = ngx_http_get_module_loc_conf(r,
+                                             ngx_http_apiscale_metrics_module);
+        return NGX_DECLINED;
+    }
 
     rec = ngx_http_apiscale_get_request(r);
 
-    return rec ? rec->metrics : NULL;
-}
-
-
-/* an error that came before a location was chosen is the server's */
-
-static void
-ngx_http_apiscale_metrics_settle(ngx_http_request_t *r,
-    ngx_http_apiscale_metrics_ctx_t *ctx)
-{
-    if (r->err_status || r->error_page) {
-        ctx->entered = 1;
-
-        if (ctx->conf == NULL) {
-            ctx->conf = ngx_http_apiscale_metrics_server_conf(r);
-        }
-
-        return;
+    if (rec == NULL || rec->times.start_us == 0) {
+        return NGX_DECLINED;
     }
 
-    ctx->conf = ngx_http_get_module_loc_conf(r,
+    ngx_http_set_ctx(r, rec, ngx_http_apiscale_metrics_module);
+
+    if (rec->times.conf) {
+        return NGX_DECLINED;
+    }
+
+    /* an error that came before a location was chosen is the server's */
+
+    if (r->err_status || r->error_page) {
+        rec->times.conf = ngx_http_apiscale_metrics_server_conf(r);
+
+    } else {
+        rec->times.conf = ngx_http_get_module_loc_conf(r,
                                              ngx_http_apiscale_metrics_module);
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -187,7 +173,6 @@ ngx_http_apiscale_metrics_log(ngx_http_request_t *r)
     ngx_uint_t                              status;
     ngx_connection_t                       *c;
     ngx_http_apiscale_request_t            *rec;
-    ngx_http_apiscale_metrics_ctx_t        *ctx;
     ngx_http_apiscale_metrics_slab_t       *slab;
     ngx_http_apiscale_metrics_loc_conf_t   *mlcf;
     ngx_http_apiscale_metrics_main_conf_t  *mmcf;
@@ -196,14 +181,13 @@ ngx_http_apiscale_metrics_log(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    rec = ngx_http_apiscale_get_request(r);
-    ctx = rec ? rec->metrics : NULL;
+    rec = ngx_http_apiscale_metrics_record(r);
 
-    if (ctx == NULL) {
+    if (rec == NULL) {
         mlcf = ngx_http_apiscale_metrics_server_conf(r);
 
-    } else if (ctx->conf) {
-        mlcf = ctx->conf;
+    } else if (rec->times.conf) {
+        mlcf = rec->times.conf;
 
     } else {
         mlcf = ngx_http_get_module_loc_conf(r,
@@ -230,8 +214,9 @@ ngx_http_apiscale_metrics_log(ngx_http_request_t *r)
     } else if (ngx_http_apiscale_metrics_endless(r, status)) {
         /* void */
 
-    } else if (ctx && ctx->done) {
-        ngx_http_apiscale_metrics_observe(slab, ctx->last_us - ctx->start_us);
+    } else if (rec && rec->times.done) {
+        ngx_http_apiscale_metrics_observe(slab, rec->times.last_us
+                                                - rec->times.start_us);
 
     } else if (r->header_sent
                || status == NGX_HTTP_CLIENT_CLOSED_REQUEST
@@ -274,30 +259,109 @@ ngx_http_apiscale_metrics_endless(ngx_http_request_t *r, ngx_uint_t status)
 }
 
 
+/*
+ * Where this worker counts for the series: its own slab, marked as in use;
+ * that of "other" when the place of the series has a new owner.
+ */
+
+static ngx_http_apiscale_metrics_slab_t *
+ngx_http_apiscale_metrics_slab(ngx_http_apiscale_metrics_main_conf_t *mmcf,
+    ngx_http_apiscale_metrics_series_t *series)
+{
+    uint64_t                              bit;
+    ngx_uint_t                            n;
+    ngx_http_apiscale_metrics_slot_t     *slot;
+    ngx_http_apiscale_metrics_series_t  **s;
+
+    if (__atomic_load_n(&series->slot->epoch, __ATOMIC_ACQUIRE)
+        != series->epoch)
+    {
+        s = mmcf->series.elts;
+        series = s[0];
+    }
+
+    slot = series->slot;
+    n = ngx_worker;
+
+    if (n >= mmcf->block->nslabs) {
+        n %= mmcf->block->nslabs;
+    }
+
+    bit = (uint64_t) 1 << n;
+
+    if (!(__atomic_load_n(&slot->slabs, __ATOMIC_RELAXED) & bit)) {
+        (void) __atomic_fetch_or(&slot->slabs, bit, __ATOMIC_RELEASE);
+    }
+
+    return &series->slabs[n];
+}
+
+
+/*
+ * Counts a duration, in microseconds.
+ */
+
+static void
+ngx_http_apiscale_metrics_observe(ngx_http_apiscale_metrics_slab_t *slab,
+    uint64_t us)
+{
+    uint64_t    bit, max;
+    ngx_uint_t  i, n;
+
+    i = apiscale_hist_index(us);
+
+    bit = (uint64_t) 1 << (i >> APISCALE_HIST_P);
+
+    if (!(__atomic_load_n(&slab->octaves, __ATOMIC_RELAXED) & bit)) {
+        (void) __atomic_fetch_or(&slab->octaves, bit, __ATOMIC_RELEASE);
+    }
+
+    max = __atomic_load_n(&slab->counts.max_us, __ATOMIC_RELAXED);
+
+    while (us > max
+           && !__atomic_compare_exchange_n(&slab->counts.max_us, &max, us, 1,
+                                           __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED))
+    {
+        /* void */
+    }
+
+    for (n = 0; n < NGX_HTTP_APISCALE_METRICS_BOUNDS; n++) {
+        if (us <= ngx_http_apiscale_metrics_bounds[n]) {
+            break;
+        }
+    }
+
+    ngx_http_apiscale_metrics_add(&slab->buckets[i], 1);
+    ngx_http_apiscale_metrics_add(&slab->counts.le[n], 1);
+    ngx_http_apiscale_metrics_add(&slab->counts.sum_us, us);
+}
+
+
 static ngx_int_t
 ngx_http_apiscale_metrics_header_filter(ngx_http_request_t *r)
 {
-    ngx_int_t                         rc;
-    ngx_http_apiscale_metrics_ctx_t  *ctx;
+    ngx_int_t                     rc;
+    ngx_http_apiscale_request_t  *rec;
 
     if (r != r->main) {
         return ngx_http_next_header_filter(r);
     }
 
-    ctx = ngx_http_apiscale_metrics_get_ctx(r);
+    rec = ngx_http_apiscale_metrics_record(r);
 
-    if (ctx == NULL) {
+    if (rec == NULL) {
         return ngx_http_next_header_filter(r);
     }
 
     rc = ngx_http_next_header_filter(r);
 
-    ctx->first_us = ngx_apiscale_monotonic_us();
+    rec->times.first_us = ngx_apiscale_monotonic_us();
 
     if (r->header_only) {
-        ctx->last_us = ctx->first_us;
-        ctx->last = 1;
-        ctx->done = (rc == NGX_OK);
+        rec->times.last_us = rec->times.first_us;
+        rec->times.last = 1;
+        rec->times.done = (rc == NGX_OK);
     }
 
     return rc;
@@ -313,29 +377,29 @@ ngx_http_apiscale_metrics_header_filter(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_apiscale_metrics_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    ngx_int_t                         rc;
-    ngx_chain_t                      *cl;
-    ngx_http_apiscale_metrics_ctx_t  *ctx;
+    ngx_int_t                     rc;
+    ngx_chain_t                  *cl;
+    ngx_http_apiscale_request_t  *rec;
 
-    ctx = ngx_http_apiscale_metrics_get_ctx(r);
+    rec = ngx_http_apiscale_metrics_record(r);
 
-    if (ctx == NULL || r->background) {
+    if (rec == NULL || r->background) {
         return ngx_http_next_body_filter(r, in);
     }
 
     if (r == r->main) {
         for (cl = in; cl; cl = cl->next) {
             if (cl->buf->last_buf) {
-                ctx->last = 1;
+                rec->times.last = 1;
             }
         }
     }
 
     rc = ngx_http_next_body_filter(r, in);
 
-    if (ctx->last) {
-        ctx->last_us = ngx_apiscale_monotonic_us();
-        ctx->done = (rc == NGX_OK);
+    if (rec->times.last) {
+        rec->times.last_us = ngx_apiscale_monotonic_us();
+        rec->times.done = (rc == NGX_OK);
     }
 
     return rc;
@@ -351,13 +415,13 @@ ngx_int_t
 ngx_http_apiscale_metrics_duration(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    u_char                           *p;
-    uint64_t                          us;
-    ngx_http_apiscale_metrics_ctx_t  *ctx;
+    u_char                       *p;
+    uint64_t                      us;
+    ngx_http_apiscale_request_t  *rec;
 
-    ctx = ngx_http_apiscale_metrics_get_ctx(r);
+    rec = ngx_http_apiscale_metrics_record(r);
 
-    if (ctx == NULL) {
+    if (rec == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
@@ -367,8 +431,8 @@ ngx_http_apiscale_metrics_duration(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    us = (ctx->done ? ctx->last_us : ngx_apiscale_monotonic_us())
-         - ctx->start_us;
+    us = (rec->times.done ? rec->times.last_us : ngx_apiscale_monotonic_us())
+         - rec->times.start_us;
 
     v->data = p;
     v->len = ngx_sprintf(p, "%uL.%06uL", us / 1000000, us % 1000000) - p;

@@ -30,7 +30,8 @@ if ($origin == 0) {
     while (my $c = $listen->accept) {
         next if fork;
         local $/ = "\r\n\r\n";
-        my ($ms, $kind) = (<$c> // '') =~ m{^\S+ /(\d+)/(\w*)};
+        my ($ms, $kind) = (<$c> // '') =~ m{^\S+ /(\d+)/(\w*)}
+            or POSIX::_exit(0);
         IO::Select->new($c)->can_read($ms / 1000);  # or nginx leaves
         if ($kind eq 'upgrade') {
             print $c "HTTP/1.1 101 Switching Protocols\r\n"
@@ -68,7 +69,7 @@ END {
 
 $S->start(<<'END');
 apiscale_metrics_zone zone=m:4m;
-log_format d "$uri $apiscale_duration";
+log_format d "$request_uri $apiscale_duration";
 upstream origin { server 127.0.0.1:PORT1; }
 server {
     listen 127.0.0.1:PORT;
@@ -91,6 +92,7 @@ server {
     location /events/ { proxy_pass http://origin/; proxy_buffering off; }
     location /lingering { return 200 "ok\n"; }
     location /idle { return 200 "ok\n"; }
+    location /idle/bytes { return 200 "0123456789"; }
     location /closed { return 444; }
     location /large { sendfile on; }
     location /ssi { ssi on; default_type text/html; }
@@ -129,6 +131,17 @@ sub between {
     my ($got, $low, $high, $what) = @_;
     ok($got >= $low && $got <= $high, "$what: $low <= $got <= $high");
 }
+
+# --- bytes
+
+my $sock = $S->connect;
+my $sent = "GET /idle/bytes HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+           . "X: " . 'x' x 300 . "\r\n\r\n";
+print $sock $sent;
+my $got = do { local $/; <$sock> };
+my $bytes = wait_for_count('/idle/bytes', 'total', 1)->{bytes};
+is($bytes->{received}, length $sent, 'bytes received');
+is($bytes->{sent}, length $got, 'bytes sent, with the header');
 
 # --- quantiles against known delays
 
@@ -188,7 +201,7 @@ for my $q (0.5, 0.95, 0.99) {
 
 open(my $in, '<', "$S->{root}/logs/d.log") or die $!;
 my @logged = sort { $a <=> $b } map { m{^\S+ (\d+\.\d{6})$} ? $1 : () }
-             grep { !/status/ } <$in>;
+             grep { /known/ } <$in>;
 is(@logged, 100, 'a line for each');
 is($logged[-1], sprintf('%.6f', $w->{max}),
    'the log shows what is recorded, to the microsecond');

@@ -8,6 +8,7 @@ add_status_checks();
 no_shuffle();
 no_long_string();
 run_tests();
+all_checked();
 
 __DATA__
 

@@ -13,7 +13,15 @@ use JSON::PP;
 use Test::More ();
 use Test::Nginx::Socket ();
 
-our @EXPORT = qw(add_status_checks location_of totals promtool);
+our @EXPORT = qw(add_status_checks all_checked location_of totals promtool);
+
+my (%Wanted, %Done);
+
+# names of blocks change when the suite has begun
+sub number {
+    my ($block) = @_;
+    return $block->name =~ /(TEST \d+)/ ? $1 : $block->name;
+}
 
 # the member of "locations" of that name
 sub location_of {
@@ -60,6 +68,8 @@ sub add_status_checks {
     Test::Nginx::Socket::add_block_preprocessor(sub {
         my ($block) = @_;
 
+        $Wanted{number($block)} = 1 if defined $block->check;
+
         if (!defined $block->no_error_log && !defined $block->must_die) {
             $block->set_value('no_error_log',
                               "[alert]\n[crit]\n[emerg]\n[error]\n");
@@ -86,7 +96,14 @@ sub add_status_checks {
         }
 
         $check->($data, $block->name);
+        $Done{number($block)} = 1;
     });
+}
+
+# after run_tests(): whether each check was really made
+sub all_checked {
+    Test::More::is_deeply([sort keys %Done], [sort keys %Wanted],
+                          'all checks were made');
 }
 
 1;
