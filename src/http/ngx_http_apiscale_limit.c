@@ -15,9 +15,6 @@
 #include "apiscale_rate.h"
 
 
-#define NGX_HTTP_APISCALE_LIMIT_MIN_PAGES  8
-
-
 /* parameters of a line, to find what is missing or written twice */
 
 typedef struct {
@@ -37,13 +34,13 @@ typedef enum {
 } ngx_http_apiscale_limit_var_e;
 
 
-static char *ngx_http_apiscale_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_apiscale_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_conf_t *lcf);
 static char *ngx_http_apiscale_limit_params(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_http_apiscale_limit_t *limit);
+static char *ngx_http_apiscale_limit_complete(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_set_zone(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
@@ -69,8 +66,6 @@ static ngx_int_t ngx_http_apiscale_limit_add_variables(ngx_conf_t *cf);
 static void *ngx_http_apiscale_limit_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_apiscale_limit_init_main_conf(ngx_conf_t *cf,
     void *conf);
-static ngx_http_apiscale_limit_zone_t *ngx_http_apiscale_limit_find_zone(
-    ngx_http_apiscale_limit_main_conf_t *lmcf, ngx_str_t *name);
 static char *ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_zone_t *zone);
 static char *ngx_http_apiscale_limit_items(ngx_conf_t *cf,
@@ -234,109 +229,6 @@ static const ngx_http_apiscale_limit_param_t
 };
 
 
-/* apiscale_limit_zone zone=NAME:SIZE */
-
-static char *
-ngx_http_apiscale_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_apiscale_limit_main_conf_t *lmcf = conf;
-
-    u_char                          *p;
-    ssize_t                          size;
-    ngx_str_t                       *value, name, s;
-    ngx_uint_t                       i;
-    ngx_http_apiscale_limit_zone_t  *zone, **zp;
-
-    value = cf->args->elts;
-
-    size = 0;
-    name.len = 0;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "zone=", 5) != 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        if (name.len) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate parameter \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        name.data = value[i].data + 5;
-
-        p = (u_char *) ngx_strchr(name.data, ':');
-
-        if (p == NULL || p == name.data) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid zone size \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        name.len = p - name.data;
-
-        s.data = p + 1;
-        s.len = value[i].data + value[i].len - s.data;
-
-        size = ngx_parse_size(&s);
-
-        if (size == NGX_ERROR) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid zone size \"%V\"", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-
-        if (size < (ssize_t) (NGX_HTTP_APISCALE_LIMIT_MIN_PAGES
-                              * ngx_pagesize))
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "zone \"%V\" is too small", &value[i]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apiscale_limit_zone_t));
-    if (zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    zone->shm_zone = ngx_shared_memory_add(cf, &name, size,
-                                           &ngx_http_apiscale_limit_module);
-    if (zone->shm_zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_apiscale_limit_find_zone(lmcf, &name)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate zone \"%V\"", &name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_array_init(&zone->policies, cf->pool, 4,
-                       sizeof(ngx_http_apiscale_limit_policy_t *))
-        != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    zone->name = name;
-    zone->shm_zone->init = ngx_http_apiscale_limit_zone_init;
-    zone->shm_zone->data = zone;
-
-    zp = ngx_array_push(&lmcf->zones);
-    if (zp == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *zp = zone;
-
-    return NGX_CONF_OK;
-}
-
-
 /* apiscale_limit inherit | off | zone=NAME rate=Nr/PERIOD ... */
 
 static char *
@@ -467,12 +359,10 @@ ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
 {
     ngx_str_t                              *value, s;
     ngx_uint_t                              i, j, seen;
-    ngx_http_apiscale_limit_policy_t       *policy;
     const ngx_http_apiscale_limit_param_t  *param;
 
     value = cf->args->elts;
     param = ngx_http_apiscale_limit_params_set;
-    policy = limit->policy;
     seen = 0;
 
     for (i = 1; i < cf->args->nelts; i++) {
@@ -515,6 +405,29 @@ ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
         }
     }
 
+    return ngx_http_apiscale_limit_complete(cf, cmd, limit);
+
+duplicate:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "duplicate parameter \"%V\"", &value[i]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * Checks what a line must have, and fills in what it may leave out.
+ */
+
+static char *
+ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_apiscale_limit_t *limit)
+{
+    ngx_http_apiscale_limit_policy_t  *policy;
+
+    policy = limit->policy;
+
     if (limit->zone_name.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must have \"zone\" parameter", &cmd->name);
@@ -544,13 +457,6 @@ ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     return NGX_CONF_OK;
-
-duplicate:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "duplicate parameter \"%V\"", &value[i]);
-
-    return NGX_CONF_ERROR;
 }
 
 
@@ -945,27 +851,6 @@ ngx_http_apiscale_limit_init_main_conf(ngx_conf_t *cf, void *conf)
     }
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_http_apiscale_limit_zone_t *
-ngx_http_apiscale_limit_find_zone(ngx_http_apiscale_limit_main_conf_t *lmcf,
-    ngx_str_t *name)
-{
-    ngx_uint_t                        i;
-    ngx_http_apiscale_limit_zone_t  **zones;
-
-    zones = lmcf->zones.elts;
-
-    for (i = 0; i < lmcf->zones.nelts; i++) {
-        if (zones[i]->name.len == name->len
-            && ngx_strncmp(zones[i]->name.data, name->data, name->len) == 0)
-        {
-            return zones[i];
-        }
-    }
-
-    return NULL;
 }
 
 

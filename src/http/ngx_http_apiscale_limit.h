@@ -134,8 +134,9 @@ typedef struct {
 
 
 typedef struct {
-    ngx_array_t                zones;     /* ngx_http_apiscale_limit_zone_t * */
-    ngx_array_t                lines;     /* ngx_http_apiscale_limit_t * */
+    ngx_array_t  zones;                   /* ngx_http_apiscale_limit_zone_t
+                                             pointers */
+    ngx_array_t  lines;                   /* ngx_http_apiscale_limit_t * */
 } ngx_http_apiscale_limit_main_conf_t;
 
 
@@ -177,6 +178,10 @@ typedef struct {
 } ngx_http_apiscale_limit_ctx_t;
 
 
+char *ngx_http_apiscale_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_http_apiscale_limit_zone_t *ngx_http_apiscale_limit_find_zone(
+    ngx_http_apiscale_limit_main_conf_t *lmcf, ngx_str_t *name);
 ngx_int_t ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 ngx_uint_t ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone);

@@ -66,6 +66,8 @@ static ngx_int_t ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_apiscale_limit_origin_stricter(
     ngx_http_apiscale_limit_origin_t *origin,
     ngx_http_apiscale_limit_result_t *res);
+static u_char *ngx_http_apiscale_limit_states(u_char *p,
+    ngx_http_apiscale_limit_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
@@ -462,6 +464,42 @@ ngx_http_apiscale_limit_origin_stricter(
 }
 
 
+static u_char *
+ngx_http_apiscale_limit_states(u_char *p, ngx_http_apiscale_limit_ctx_t *ctx)
+{
+    u_char                            *start;
+    ngx_uint_t                         i;
+    ngx_http_apiscale_limit_result_t  *res;
+
+    start = p;
+
+    for (i = 0; i < ctx->nresults; i++) {
+        res = &ctx->results[i];
+
+        if (res->dry_run) {
+            continue;
+        }
+
+        if (p != start) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        p = ngx_cpymem(p, res->policy->state_item.data,
+                       res->policy->state_item.len);
+        p = ngx_http_apiscale_limit_number(p, res->gcra.remaining);
+
+        *p++ = ';';
+        *p++ = 't';
+        *p++ = '=';
+        p = ngx_http_apiscale_limit_number(p,
+                                    ngx_http_apiscale_limit_window_s(res));
+    }
+
+    return p;
+}
+
+
 static ngx_int_t
 ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
@@ -503,28 +541,7 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
 
     p = value.data;
 
-    for (i = 0; i < ctx->nresults; i++) {
-        res = &ctx->results[i];
-
-        if (res->dry_run) {
-            continue;
-        }
-
-        if (p != value.data) {
-            *p++ = ',';
-            *p++ = ' ';
-        }
-
-        p = ngx_cpymem(p, res->policy->state_item.data,
-                       res->policy->state_item.len);
-        p = ngx_http_apiscale_limit_number(p, res->gcra.remaining);
-
-        *p++ = ';';
-        *p++ = 't';
-        *p++ = '=';
-        p = ngx_http_apiscale_limit_number(p,
-                                    ngx_http_apiscale_limit_window_s(res));
-    }
+    p = ngx_http_apiscale_limit_states(p, ctx);
 
     value.len = p - value.data;
 

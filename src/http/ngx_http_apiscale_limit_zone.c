@@ -24,10 +24,14 @@
 /* a slot for so many bytes of a zone */
 #define NGX_HTTP_APISCALE_LIMIT_PER_SLOT   16384
 
+#define NGX_HTTP_APISCALE_LIMIT_MIN_PAGES  8
+
 /* sets that are looked at to estimate how full a zone is */
 #define NGX_HTTP_APISCALE_LIMIT_SAMPLE     2048
 
 
+static char *ngx_http_apiscale_limit_zone_param(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_str_t *name, ssize_t *size);
 static void ngx_http_apiscale_limit_zone_layout(
     ngx_http_apiscale_limit_zone_t *zone);
 static ngx_int_t ngx_http_apiscale_limit_zone_new(ngx_shm_zone_t *shm_zone,
@@ -58,18 +62,162 @@ static void ngx_http_apiscale_limit_prometheus(ngx_http_request_t *r,
 static uint64_t ngx_http_apiscale_limit_used(ngx_shm_zone_t *shm_zone);
 
 
-static ngx_str_t  ngx_http_apiscale_limit_decision_names[] = {
+static const ngx_str_t  ngx_http_apiscale_limit_decision_names[] = {
     ngx_string("passed"),
     ngx_string("rejected"),
     ngx_string("rejected_dry_run")
 };
 
 
-static ngx_http_apiscale_section_t  ngx_http_apiscale_limit_section = {
+static const ngx_http_apiscale_section_t  ngx_http_apiscale_limit_section = {
     ngx_string("limits"),
     ngx_http_apiscale_limit_json,
     ngx_http_apiscale_limit_prometheus
 };
+
+
+/*
+ * The directive "apiscale_limit_zone zone=NAME:SIZE".
+ */
+
+char *
+ngx_http_apiscale_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_apiscale_limit_main_conf_t *lmcf = conf;
+
+    ssize_t                           size;
+    ngx_str_t                        *value, name;
+    ngx_uint_t                        i;
+    ngx_http_apiscale_limit_zone_t   *zone, **zp;
+
+    value = cf->args->elts;
+
+    size = 0;
+    name.len = 0;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "zone=", 5) != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (name.len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\"", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_http_apiscale_limit_zone_param(cf, &value[i], &name, &size)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_apiscale_limit_zone_t));
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                           &ngx_http_apiscale_limit_module);
+    if (zone->shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_apiscale_limit_find_zone(lmcf, &name)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "duplicate zone \"%V\"", &name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_array_init(&zone->policies, cf->pool, 4,
+                       sizeof(ngx_http_apiscale_limit_policy_t *))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->name = name;
+    zone->shm_zone->init = ngx_http_apiscale_limit_zone_init;
+    zone->shm_zone->data = zone;
+
+    zp = ngx_array_push(&lmcf->zones);
+    if (zp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *zp = zone;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apiscale_limit_zone_param(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *name, ssize_t *size)
+{
+    u_char     *p;
+    ngx_str_t   s;
+
+    name->data = value->data + sizeof("zone=") - 1;
+
+    p = (u_char *) ngx_strchr(name->data, ':');
+
+    if (p == NULL || p == name->data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    name->len = p - name->data;
+
+    s.data = p + 1;
+    s.len = value->data + value->len - s.data;
+
+    *size = ngx_parse_size(&s);
+
+    if (*size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (*size < (ssize_t) (NGX_HTTP_APISCALE_LIMIT_MIN_PAGES * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small", value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * The zone of that name, or NULL.
+ */
+
+ngx_http_apiscale_limit_zone_t *
+ngx_http_apiscale_limit_find_zone(ngx_http_apiscale_limit_main_conf_t *lmcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                        i;
+    ngx_http_apiscale_limit_zone_t  **zones;
+
+    zones = lmcf->zones.elts;
+
+    for (i = 0; i < lmcf->zones.nelts; i++) {
+        if (zones[i]->name.len == name->len
+            && ngx_strncmp(zones[i]->name.data, name->data, name->len) == 0)
+        {
+            return zones[i];
+        }
+    }
+
+    return NULL;
+}
 
 
 /*
@@ -458,8 +606,8 @@ static void
 ngx_http_apiscale_limit_json_policy(ngx_apiscale_text_t *t,
     ngx_http_apiscale_limit_policy_t *policy)
 {
-    ngx_str_t   *name;
-    ngx_uint_t   i;
+    ngx_uint_t        i;
+    const ngx_str_t  *name;
 
     ngx_apiscale_text_literal(t, "{\"policy\":");
     ngx_apiscale_text_json(t, &policy->name);

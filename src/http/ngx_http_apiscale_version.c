@@ -500,7 +500,8 @@ ngx_http_apiscale_version_unknown(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    detail.len = ngx_sprintf(detail.data, "API \"%V\" has no version \"%V%s\".",
+    detail.len = ngx_sprintf(detail.data,
+                             "API \"%V\" has no version \"%V%s\".",
                              &ctx->api->name, &token,
                              token.len < name->len ? "..." : "")
                  - detail.data;

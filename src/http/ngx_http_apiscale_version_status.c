@@ -20,7 +20,8 @@ static void ngx_http_apiscale_version_prometheus(ngx_http_request_t *r,
     ngx_apiscale_text_t *t);
 
 
-static ngx_http_apiscale_section_t  ngx_http_apiscale_version_status_section =
+static const ngx_http_apiscale_section_t
+    ngx_http_apiscale_version_status_section =
 {
     ngx_string("versions"),
     ngx_http_apiscale_version_json,

@@ -122,7 +122,11 @@ ngx_apiscale_shm_header(ngx_shm_zone_t *zone, uint64_t magic)
 
     /* another module's zone of this name keeps its own data there */
 
-    if ((u_char *) h < shpool->start || (u_char *) h >= shpool->end) {
+    if ((u_char *) h < shpool->start
+        || (u_char *) h >= shpool->end
+        || (size_t) (shpool->end - (u_char *) h)
+           < sizeof(ngx_apiscale_shm_header_t))
+    {
         return NULL;
     }
 
