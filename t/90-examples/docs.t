@@ -65,8 +65,11 @@ sub complete {
 
     $s =~ s/\bserver\s*\{/server { listen unix:$dir\/s;/g;
     $s =~ s/^http\s*\{/http {\n/m;
-    $s =~ s/^http \{\n/"http {\n" . join '', map { "${_}_temp_path $dir\/$_;\n"
-           } qw(client_body proxy fastcgi uwsgi scgi)/me;
+    # a user who is not root cannot write to Debian's own places
+    my $own = join '', "access_log $dir/access.log;\n",
+                       map { "${_}_temp_path $dir/$_;\n" }
+                       qw(client_body proxy fastcgi uwsgi scgi);
+    $s =~ s/^http \{\n/http {\n$own/m;
 
     return "load_module $so;\n"
            . ($s =~ /^events\b/m ? '' : "events { }\n") . $s;

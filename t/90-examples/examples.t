@@ -57,7 +57,8 @@ sub start {
            {load_module $so;}m or die "$file: no load_module\n";
     $s =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
     $s =~ s/127\.0\.0\.1:8081/'127.0.0.1:' . ($port + 1)/ge;
-    my $temp = join '', map { "    ${_}_temp_path $dir/$_;\n" }
+    my $temp = join '', "    access_log $dir/logs/access.log;\n",
+                        map { "    ${_}_temp_path $dir/$_;\n" }
                         qw(client_body proxy fastcgi uwsgi scgi);
     $s =~ s/^http \{\n/http {\n$temp/m or die "$file: no http block\n";
 
