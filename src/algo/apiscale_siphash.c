@@ -12,17 +12,17 @@
 #define apiscale_rotl(x, b)  (((x) << (b)) | ((x) >> (64 - (b))))
 
 
-#define apiscale_sip_round(v)                                                 \
+#define apiscale_sip_round(v0, v1, v2, v3)                                    \
     do {                                                                      \
-        (v)[0] += (v)[1];                                                     \
-        (v)[2] += (v)[3];                                                     \
-        (v)[1] = apiscale_rotl((v)[1], 13) ^ (v)[0];                          \
-        (v)[3] = apiscale_rotl((v)[3], 16) ^ (v)[2];                          \
-        (v)[0] = apiscale_rotl((v)[0], 32) + (v)[3];                          \
-        (v)[2] += (v)[1];                                                     \
-        (v)[3] = apiscale_rotl((v)[3], 21) ^ (v)[0];                          \
-        (v)[1] = apiscale_rotl((v)[1], 17) ^ (v)[2];                          \
-        (v)[2] = apiscale_rotl((v)[2], 32);                                   \
+        (v0) += (v1);                                                         \
+        (v2) += (v3);                                                         \
+        (v1) = apiscale_rotl(v1, 13) ^ (v0);                                  \
+        (v3) = apiscale_rotl(v3, 16) ^ (v2);                                  \
+        (v0) = apiscale_rotl(v0, 32) + (v3);                                  \
+        (v2) += (v1);                                                         \
+        (v3) = apiscale_rotl(v3, 21) ^ (v0);                                  \
+        (v1) = apiscale_rotl(v1, 17) ^ (v2);                                  \
+        (v2) = apiscale_rotl(v2, 32);                                         \
     } while (0)
 
 
@@ -42,17 +42,35 @@ apiscale_le64(const unsigned char *p)
 
 
 static uint64_t
-apiscale_le_tail(const unsigned char *p, size_t n)
+apiscale_le32(const unsigned char *p)
 {
-    uint64_t  w;
+    uint32_t  w;
 
-    w = 0;
+    memcpy(&w, p, 4);
 
-    while (n--) {
-        w = w << 8 | p[n];
-    }
+#if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+    w = __builtin_bswap32(w);
+#endif
 
     return w;
+}
+
+
+/* the last 0 .. 7 bytes; two words of 4 may overlap, with equal bits */
+
+static uint64_t
+apiscale_le_tail(const unsigned char *p, size_t n)
+{
+    if (n >= 4) {
+        return apiscale_le32(p) | apiscale_le32(p + n - 4) << (n - 4) * 8;
+    }
+
+    if (n == 0) {
+        return 0;
+    }
+
+    return p[0] | (uint64_t) p[n / 2] << (n / 2) * 8
+           | (uint64_t) p[n - 1] << (n - 1) * 8;
 }
 
 
@@ -79,7 +97,7 @@ void
 apiscale_siphash_block(apiscale_siphash_t *s, uint64_t block)
 {
     s->v[3] ^= block;
-    apiscale_sip_round(s->v);
+    apiscale_sip_round(s->v[0], s->v[1], s->v[2], s->v[3]);
     s->v[0] ^= block;
     s->len += 8;
 }
@@ -95,30 +113,34 @@ apiscale_siphash_final(const apiscale_siphash_t *s, const void *data,
     size_t len)
 {
     size_t                i;
-    uint64_t              v[4], w;
+    uint64_t              v0, v1, v2, v3, w;
     const unsigned char  *p;
 
-    memcpy(v, s->v, sizeof(v));
+    v0 = s->v[0];
+    v1 = s->v[1];
+    v2 = s->v[2];
+    v3 = s->v[3];
+
     p = data;
 
     for (i = len / 8; i != 0; i--) {
         w = apiscale_le64(p);
-        v[3] ^= w;
-        apiscale_sip_round(v);
-        v[0] ^= w;
+        v3 ^= w;
+        apiscale_sip_round(v0, v1, v2, v3);
+        v0 ^= w;
         p += 8;
     }
 
     w = (s->len + len) << 56 | apiscale_le_tail(p, len & 7);
 
-    v[3] ^= w;
-    apiscale_sip_round(v);
-    v[0] ^= w;
+    v3 ^= w;
+    apiscale_sip_round(v0, v1, v2, v3);
+    v0 ^= w;
 
-    v[2] ^= 0xff;
-    apiscale_sip_round(v);
-    apiscale_sip_round(v);
-    apiscale_sip_round(v);
+    v2 ^= 0xff;
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
 
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return v0 ^ v1 ^ v2 ^ v3;
 }
