@@ -22,6 +22,14 @@ typedef struct {
 } ngx_http_apiscale_main_conf_t;
 
 
+/* the record, found again by the pool's cleanup that it comes with */
+
+typedef struct {
+    ngx_pool_cleanup_t           cleanup;
+    ngx_http_apiscale_request_t  rec;
+} ngx_http_apiscale_holder_t;
+
+
 typedef struct {
     ngx_http_phases      phase;
     ngx_http_handler_pt  handler;
@@ -131,7 +139,7 @@ ngx_http_apiscale_get_request(ngx_http_request_t *r)
 ngx_http_apiscale_request_t *
 ngx_http_apiscale_make_request(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t           *cln;
+    ngx_http_apiscale_holder_t   *holder;
     ngx_http_apiscale_request_t  *rec;
 
     rec = ngx_http_apiscale_get_request(r);
@@ -140,18 +148,26 @@ ngx_http_apiscale_make_request(ngx_http_request_t *r)
         return rec;
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_apiscale_request_t));
-    if (cln == NULL) {
+    r = r->main;
+
+    /* as ngx_pool_cleanup_add() does it, which would allocate twice */
+
+    holder = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_holder_t));
+    if (holder == NULL) {
         return NULL;
     }
 
-    rec = cln->data;
+    rec = &holder->rec;
 
     ngx_memzero(rec, sizeof(ngx_http_apiscale_request_t));
 
-    cln->handler = ngx_http_apiscale_cleanup;
+    holder->cleanup.handler = ngx_http_apiscale_cleanup;
+    holder->cleanup.data = rec;
+    holder->cleanup.next = r->pool->cleanup;
 
-    ngx_http_set_ctx(r->main, rec, ngx_http_apiscale_module);
+    r->pool->cleanup = &holder->cleanup;
+
+    ngx_http_set_ctx(r, rec, ngx_http_apiscale_module);
 
     return rec;
 }
