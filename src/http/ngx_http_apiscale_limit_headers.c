@@ -66,7 +66,7 @@ static ngx_int_t ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_apiscale_limit_origin_stricter(
     ngx_http_apiscale_limit_origin_t *origin,
     ngx_http_apiscale_limit_result_t *res);
-static u_char *ngx_http_apiscale_limit_states(u_char *p,
+static u_char *ngx_http_apiscale_limit_states(u_char *last,
     ngx_http_apiscale_limit_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
@@ -76,7 +76,7 @@ static uint64_t ngx_http_apiscale_limit_window_s(
 static ngx_int_t ngx_http_apiscale_limit_list(ngx_http_request_t *r,
     ngx_table_elt_t *origin, ngx_http_apiscale_limit_field_e field,
     ngx_str_t *value);
-static u_char *ngx_http_apiscale_limit_number(u_char *p, uint64_t n);
+static u_char *ngx_http_apiscale_limit_number(u_char *last, uint64_t n);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -115,11 +115,15 @@ static const ngx_http_apiscale_limit_field_t
 uint64_t
 ngx_http_apiscale_limit_retry_s(ngx_http_apiscale_limit_result_t *res)
 {
+    uint64_t  s;
+
     if (res->gcra.retry == APISCALE_GCRA_NEVER) {
         return 0;
     }
 
-    return ngx_max(apiscale_gcra_seconds(res->gcra.retry), 1);
+    s = apiscale_gcra_seconds(res->gcra.retry);
+
+    return ngx_max(s, 1);
 }
 
 
@@ -329,7 +333,7 @@ ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin)
 {
-    u_char     *p;
+    u_char     *p, *last;
     time_t      until;
     uint64_t    retry;
     ngx_int_t   n;
@@ -358,14 +362,17 @@ ngx_http_apiscale_limit_retry_after(ngx_http_request_t *r,
         origin->retry_after->hash = 0;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
+    last = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (last == NULL) {
         return NGX_ERROR;
     }
 
+    last += NGX_INT64_LEN;
+    p = ngx_http_apiscale_limit_number(last, retry);
+
     return ngx_http_apiscale_limit_header(r,
-                             NGX_HTTP_APISCALE_LIMIT_FIELD_RETRY_AFTER, p,
-                             ngx_http_apiscale_limit_number(p, retry) - p);
+                                   NGX_HTTP_APISCALE_LIMIT_FIELD_RETRY_AFTER,
+                                   p, last - p);
 }
 
 
@@ -374,7 +381,7 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin)
 {
-    u_char                            *p, *remaining, *reset;
+    u_char                            *last, *remaining, *reset;
     uint64_t                           until;
     ngx_http_apiscale_limit_result_t  *res;
 
@@ -401,10 +408,12 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
         }
     }
 
-    p = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
-    if (p == NULL) {
+    last = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
+    if (last == NULL) {
         return NGX_ERROR;
     }
+
+    last += 2 * NGX_INT64_LEN;
 
     if (ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_X_DELTA) {
         until = ngx_http_apiscale_limit_reset_delta(res);
@@ -413,9 +422,8 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
         until = ngx_http_apiscale_limit_reset_unix(res);
     }
 
-    remaining = p;
-    reset = ngx_http_apiscale_limit_number(remaining, res->gcra.remaining);
-    p = ngx_http_apiscale_limit_number(reset, until);
+    reset = ngx_http_apiscale_limit_number(last, until);
+    remaining = ngx_http_apiscale_limit_number(reset, res->gcra.remaining);
 
     if (ngx_http_apiscale_limit_header(r, NGX_HTTP_APISCALE_LIMIT_FIELD_LIMIT,
                                        res->policy->limit_value.data,
@@ -431,7 +439,7 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
 
     return ngx_http_apiscale_limit_header(r,
                                           NGX_HTTP_APISCALE_LIMIT_FIELD_RESET,
-                                          reset, p - reset);
+                                          reset, last - reset);
 }
 
 
@@ -464,36 +472,45 @@ ngx_http_apiscale_limit_origin_stricter(
 }
 
 
+/*
+ * Writes the list RateLimit so that it ends before "last", as numbers are
+ * written, and returns where it begins.
+ */
+
 static u_char *
-ngx_http_apiscale_limit_states(u_char *p, ngx_http_apiscale_limit_ctx_t *ctx)
+ngx_http_apiscale_limit_states(u_char *last,
+    ngx_http_apiscale_limit_ctx_t *ctx)
 {
-    u_char                            *start;
+    u_char                            *p;
+    ngx_str_t                         *item;
     ngx_uint_t                         i;
     ngx_http_apiscale_limit_result_t  *res;
 
-    start = p;
+    p = last;
 
-    for (i = 0; i < ctx->nresults; i++) {
+    for (i = ctx->nresults; i-- > 0; /* void */ ) {
         res = &ctx->results[i];
 
         if (res->dry_run) {
             continue;
         }
 
-        if (p != start) {
-            *p++ = ',';
-            *p++ = ' ';
+        if (p != last) {
+            *--p = ' ';
+            *--p = ',';
         }
 
-        p = ngx_cpymem(p, res->policy->state_item.data,
-                       res->policy->state_item.len);
+        p = ngx_http_apiscale_limit_number(p,
+                                       ngx_http_apiscale_limit_window_s(res));
+        *--p = '=';
+        *--p = 't';
+        *--p = ';';
         p = ngx_http_apiscale_limit_number(p, res->gcra.remaining);
 
-        *p++ = ';';
-        *p++ = 't';
-        *p++ = '=';
-        p = ngx_http_apiscale_limit_number(p,
-                                    ngx_http_apiscale_limit_window_s(res));
+        item = &res->policy->state_item;
+
+        p -= item->len;
+        ngx_memcpy(p, item->data, item->len);
     }
 
     return p;
@@ -534,16 +551,13 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
         policies.len = 0;
     }
 
-    value.data = ngx_pnalloc(r->pool, state + policy);
-    if (value.data == NULL) {
+    p = ngx_pnalloc(r->pool, policy + state);
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    p = value.data;
-
-    p = ngx_http_apiscale_limit_states(p, ctx);
-
-    value.len = p - value.data;
+    value.data = ngx_http_apiscale_limit_states(p + policy + state, ctx);
+    value.len = p + policy + state - value.data;
 
     if (policies.len == 0) {
         policies.data = p;
@@ -590,7 +604,7 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
 static uint64_t
 ngx_http_apiscale_limit_window_s(ngx_http_apiscale_limit_result_t *res)
 {
-    uint64_t          ticks, span;
+    uint64_t          ticks, span, s;
     apiscale_gcra_t  *g;
 
     g = &res->policy->gcra;
@@ -607,7 +621,9 @@ ngx_http_apiscale_limit_window_s(ngx_http_apiscale_limit_result_t *res)
         ticks = ngx_min(ticks, res->gcra.retry);
     }
 
-    return ngx_max(apiscale_gcra_seconds(ticks), 1);
+    s = apiscale_gcra_seconds(ticks);
+
+    return ngx_max(s, 1);
 }
 
 
@@ -642,21 +658,37 @@ ngx_http_apiscale_limit_list(ngx_http_request_t *r, ngx_table_elt_t *origin,
 }
 
 
-/* ngx_sprintf() takes four times as long, and this runs for each request */
+/*
+ * Writes a number that ends before "last" and returns where it begins: the
+ * length of a number is known only at its end.  ngx_sprintf() takes much
+ * longer, and this runs up to nine times a request.
+ */
 
 static u_char *
-ngx_http_apiscale_limit_number(u_char *p, uint64_t n)
+ngx_http_apiscale_limit_number(u_char *last, uint64_t n)
 {
-    u_char  *d, buf[NGX_INT64_LEN];
+    static const u_char  pairs[] =
+        "0001020304050607080910111213141516171819"
+        "2021222324252627282930313233343536373839"
+        "4041424344454647484950515253545556575859"
+        "6061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
 
-    d = buf + NGX_INT64_LEN;
+    while (n >= 100) {
+        last -= 2;
+        ngx_memcpy(last, &pairs[n % 100 * 2], 2);
+        n /= 100;
+    }
 
-    do {
-        *--d = (u_char) ('0' + n % 10);
-        n /= 10;
-    } while (n);
+    if (n < 10) {
+        *--last = (u_char) ('0' + n);
+        return last;
+    }
 
-    return ngx_cpymem(p, d, buf + NGX_INT64_LEN - d);
+    last -= 2;
+    ngx_memcpy(last, &pairs[n * 2], 2);
+
+    return last;
 }
 
 
