@@ -38,6 +38,8 @@ static char *ngx_http_apiscale_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_conf_t *lcf);
+static void ngx_http_apiscale_limit_share_key(
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_params(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_complete(ngx_conf_t *cf,
@@ -330,6 +332,8 @@ ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
         }
     }
 
+    ngx_http_apiscale_limit_share_key(lcf, limit);
+
     lp = ngx_array_push(lcf->limits);
     if (lp == NULL) {
         return NGX_CONF_ERROR;
@@ -350,6 +354,31 @@ ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT);
 
     return NGX_CONF_OK;
+}
+
+
+/* lines of one level with one key: it is evaluated and hashed only once */
+
+static void
+ngx_http_apiscale_limit_share_key(ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_t *limit)
+{
+    ngx_uint_t                   i;
+    ngx_http_apiscale_limit_t  **lp;
+
+    lp = lcf->limits->elts;
+
+    for (i = 0; i < lcf->limits->nelts; i++) {
+
+        if (lp[i]->key_text.len == limit->key_text.len
+            && ngx_strncmp(lp[i]->key_text.data, limit->key_text.data,
+                           limit->key_text.len)
+               == 0)
+        {
+            limit->key = lp[i]->key;
+            return;
+        }
+    }
 }
 
 
@@ -491,6 +520,8 @@ ngx_http_apiscale_limit_set_key(ngx_conf_t *cf,
     {
         return NGX_CONF_OK;
     }
+
+    limit->key_text = *value;
 
     return ngx_http_apiscale_limit_value(cf, value, &limit->key);
 }

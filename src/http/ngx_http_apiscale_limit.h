@@ -82,7 +82,7 @@ typedef struct {
 
 typedef struct {
     ngx_apiscale_shm_header_t  header;
-    uint64_t                   secret[2];
+    uint64_t                   secret[4];  /* of keys, of policies */
     uint64_t                   nslots;
     uint64_t                   nsets;
     uint64_t                   evicted_live;
@@ -97,6 +97,7 @@ typedef struct {
     apiscale_table_t                  table;
     ngx_http_apiscale_limit_sh_t     *sh;
     ngx_http_apiscale_limit_slot_t   *slots;
+    apiscale_siphash_t                hash;         /* of keys */
 } ngx_http_apiscale_limit_zone_t;
 
 
@@ -112,7 +113,7 @@ typedef struct {
     ngx_http_apiscale_limit_zone_t   *zone;
     ngx_http_apiscale_limit_slot_t   *slot;
     unsigned                          generation;
-    apiscale_siphash_t                hash;         /* the policy absorbed */
+    uint64_t                          salt;         /* of the keys' hash */
 
     ngx_str_t                         limit_value;  /* X-RateLimit-Limit */
     ngx_str_t                         policy_item;  /* of RateLimit-Policy */
@@ -125,6 +126,7 @@ typedef struct {
 typedef struct {
     ngx_str_t                          zone_name;
     ngx_http_complex_value_t          *key;         /* NULL: client's net */
+    ngx_str_t                          key_text;
     ngx_http_complex_value_t          *cost;        /* NULL: 1 */
     ngx_http_apiscale_limit_policy_t  *policy;
     ngx_flag_t                         dry_run;

@@ -27,7 +27,8 @@ static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_make_ctx(
 static ngx_int_t ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_limit_key(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_t *limit, u_char *net, ngx_str_t *key);
+    ngx_http_apiscale_limit_t *limit,
+    u_char net[NGX_HTTP_APISCALE_NET_LEN], ngx_str_t *key);
 static uint64_t ngx_http_apiscale_limit_cost(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv);
 static void ngx_http_apiscale_limit_check(
@@ -203,22 +204,27 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
 
 /*
  * Appends a result for each policy of the location that applies: whose key is
- * not empty and that was not charged before a redirect.
+ * not empty and that was not charged before a redirect.  What
+ * lines have in common is done once: the key, and its hash in a zone.
  */
 
 static ngx_int_t
 ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx)
 {
+    u_char                              net[NGX_HTTP_APISCALE_NET_LEN];
+    uint64_t                            hash;
     ngx_str_t                           key;
     ngx_uint_t                          i, j, first;
-    u_char                              net[1 + NGX_HTTP_APISCALE_NET_LEN];
-    ngx_http_apiscale_limit_t         **limits, *limit;
+    ngx_http_apiscale_limit_t         **limits, *limit, *known;
+    ngx_http_apiscale_limit_zone_t     *zone;
     ngx_http_apiscale_limit_result_t   *res;
     ngx_http_apiscale_limit_policy_t   *policy;
 
-    net[0] = NGX_HTTP_APISCALE_NET_LEN + 1;       /* not asked yet */
-
+    ngx_str_null(&key);
+    hash = 0;
+    zone = NULL;
+    known = NULL;
     limits = lcf->limits->elts;
     first = ctx->nresults;
 
@@ -236,12 +242,23 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
             continue;
         }
 
-        if (ngx_http_apiscale_limit_key(r, limit, net, &key) != NGX_OK) {
-            return NGX_ERROR;
+        if (known == NULL || known->key != limit->key) {
+
+            if (ngx_http_apiscale_limit_key(r, limit, net, &key) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            known = limit;
+            zone = NULL;
         }
 
         if (key.len == 0) {
             continue;
+        }
+
+        if (zone != policy->zone) {
+            zone = policy->zone;
+            hash = apiscale_siphash_final(&zone->hash, key.data, key.len);
         }
 
         res = &ctx->results[ctx->nresults++];
@@ -252,11 +269,9 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
         res->cost = limit->cost ? ngx_http_apiscale_limit_cost(r, limit->cost)
                                 : 1;
 
-        res->ref.fingerprint = apiscale_table_fingerprint(
-                                   apiscale_siphash_final(&policy->hash,
-                                                          key.data, key.len));
+        res->ref.fingerprint = apiscale_table_fingerprint(hash ^ policy->salt);
 
-        apiscale_table_prefetch(&policy->zone->table, res->ref.fingerprint);
+        apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
     }
 
     if (ctx->nresults != first) {
@@ -269,18 +284,15 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_apiscale_limit_key(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_t *limit, u_char *net, ngx_str_t *key)
+    ngx_http_apiscale_limit_t *limit, u_char net[NGX_HTTP_APISCALE_NET_LEN],
+    ngx_str_t *key)
 {
     if (limit->key) {
         return ngx_http_complex_value(r, limit->key, key);
     }
 
-    if (net[0] > NGX_HTTP_APISCALE_NET_LEN) {
-        net[0] = (u_char) ngx_http_apiscale_client_net(r, net + 1);
-    }
-
-    key->len = net[0];
-    key->data = net + 1;
+    key->len = ngx_http_apiscale_client_net(r, net);
+    key->data = net;
 
     return NGX_OK;
 }

@@ -16,7 +16,7 @@
 
 
 /* "apiscl" and the layout's version */
-#define NGX_HTTP_APISCALE_LIMIT_MAGIC      0x6170697363006c01ULL
+#define NGX_HTTP_APISCALE_LIMIT_MAGIC      0x6170697363006c02ULL
 
 #define NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS  16
 #define NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS  1024
@@ -233,6 +233,7 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     uint64_t                            id;
     ngx_uint_t                          i;
+    apiscale_siphash_t                  salt;
     ngx_apiscale_shm_header_t          *header;
     ngx_http_apiscale_limit_policy_t   *policy, **policies;
 
@@ -264,6 +265,8 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
+    apiscale_siphash_init(&zone->hash, &zone->sh->secret[0]);
+
     policies = zone->policies.elts;
 
     for (i = 0; i < zone->policies.nelts; i++) {
@@ -274,8 +277,15 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         policy->slot = ngx_http_apiscale_limit_slot(zone, id);
         ngx_http_apiscale_limit_generation(policy);
 
-        apiscale_siphash_init(&policy->hash, zone->sh->secret);
-        apiscale_siphash_block(&policy->hash, id);
+        /*
+         * Buckets of one key under several policies: each salt moves all of
+         * a zone's hashes elsewhere.  It has a secret of its own, else it
+         * would be the hash of a key that somebody may send.
+         */
+
+        apiscale_siphash_init(&salt, &zone->sh->secret[2]);
+        apiscale_siphash_block(&salt, id);
+        policy->salt = apiscale_siphash_final(&salt, NULL, 0);
     }
 
     return NGX_OK;
