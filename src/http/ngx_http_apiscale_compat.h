@@ -6,7 +6,8 @@
 
 /*
  * What differs between the versions of nginx that apiscale builds with,
- * 1.22.1 to 1.30: the only place that looks at nginx_version.
+ * 1.22.1 to 1.30, the only place that looks at nginx_version; and what differs
+ * between compilers.
  */
 
 
@@ -25,6 +26,13 @@
 #define ngx_http_apiscale_header_unlink(h)  (h)->next = NULL
 #else
 #define ngx_http_apiscale_header_unlink(h)
+#endif
+
+
+#if (NGX_HAVE_GCC_ATTRIBUTES || __GNUC__)
+#define ngx_http_apiscale_noinline  __attribute__((noinline))
+#else
+#define ngx_http_apiscale_noinline
 #endif
 
 

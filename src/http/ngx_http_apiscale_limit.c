@@ -1152,5 +1152,9 @@ ngx_http_apiscale_limit_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (lmcf->lines.nelts == 0) {
+        return NGX_OK;
+    }
+
     return ngx_http_apiscale_limit_headers_init(cf);
 }

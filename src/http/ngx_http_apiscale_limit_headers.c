@@ -50,6 +50,8 @@ typedef enum {
 static uint64_t ngx_http_apiscale_limit_reset_delta(
     ngx_http_apiscale_limit_result_t *res);
 static ngx_int_t ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apiscale_limit_send(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx) ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
@@ -160,10 +162,8 @@ ngx_http_apiscale_limit_reset_delta(ngx_http_apiscale_limit_result_t *res)
 static ngx_int_t
 ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t                         headers;
-    ngx_http_apiscale_request_t       *rec;
-    ngx_http_apiscale_limit_ctx_t     *ctx;
-    ngx_http_apiscale_limit_origin_t   origin;
+    ngx_http_apiscale_request_t    *rec;
+    ngx_http_apiscale_limit_ctx_t  *ctx;
 
     if (r != r->main) {
         return ngx_http_next_header_filter(r);
@@ -177,20 +177,36 @@ ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
 
     ctx = rec->limit;
 
-    if (ctx->shown == NULL) {
+    if (ctx->shown == NULL
+        || ((ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)
+            && !ctx->shown->rejected))
+    {
         return ngx_http_next_header_filter(r);
     }
+
+    if (ngx_http_apiscale_limit_send(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* not inlined: responses without our headers are not to pay for its frame */
+
+static ngx_int_t
+ngx_http_apiscale_limit_send(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx)
+{
+    ngx_uint_t                        headers;
+    ngx_http_apiscale_limit_origin_t  origin;
 
     headers = ctx->conf->headers;
-
-    if ((headers & NGX_HTTP_APISCALE_LIMIT_OFF) && !ctx->shown->rejected) {
-        return ngx_http_next_header_filter(r);
-    }
 
     ngx_http_apiscale_limit_origin(r, ctx, &origin);
 
     if (origin.own) {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     ctx->sent = 1;
@@ -208,13 +224,11 @@ ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (ctx->shown->rejected
-        && ngx_http_apiscale_limit_retry_after(r, ctx, &origin) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (ctx->shown->rejected) {
+        return ngx_http_apiscale_limit_retry_after(r, ctx, &origin);
     }
 
-    return ngx_http_next_header_filter(r);
+    return NGX_OK;
 }
 
 

@@ -29,6 +29,8 @@ static ngx_int_t ngx_http_apiscale_problem_header_filter(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_apiscale_problem_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_apiscale_problem_replace(ngx_http_request_t *r)
+    ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_problem_write(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec, ngx_http_apiscale_problem_conf_t *pcf,
     off_t *size);
@@ -96,13 +98,25 @@ static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 static ngx_int_t
 ngx_http_apiscale_problem_header_filter(ngx_http_request_t *r)
 {
+    if (r == r->main
+        && r->err_status
+        && ngx_http_apiscale_problem_replace(r) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+/* not inlined: other responses are not to pay for its frame */
+
+static ngx_int_t
+ngx_http_apiscale_problem_replace(ngx_http_request_t *r)
+{
     off_t                              size;
     ngx_http_apiscale_request_t       *rec;
     ngx_http_apiscale_problem_conf_t  *pcf;
-
-    if (r != r->main || r->err_status == 0) {
-        return ngx_http_next_header_filter(r);
-    }
 
     rec = ngx_http_apiscale_get_request(r);
 
@@ -112,13 +126,13 @@ ngx_http_apiscale_problem_header_filter(ngx_http_request_t *r)
         || r->err_status != rec->status
         || r->uri_changes != rec->uri_changes)
     {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     pcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_problem_module);
 
     if (!pcf->enable) {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     if (ngx_http_apiscale_problem_write(r, rec, pcf, &size) != NGX_OK) {
@@ -132,7 +146,7 @@ ngx_http_apiscale_problem_header_filter(ngx_http_request_t *r)
 
     r->headers_out.content_length_n = size;
 
-    return ngx_http_next_header_filter(r);
+    return NGX_OK;
 }
 
 
