@@ -55,7 +55,6 @@ my %context = (
     location_if => "events {}\nhttp { \@\@ server { location / { if (\$uri) {\n%s\n} } } }",
     limit_except => "events {}\nhttp { \@\@ server { location / { limit_except GET {\n%s\n} } } }",
     upstream => "events {}\nhttp { \@\@ upstream u { server 127.0.0.1:1;\n%s\n} }",
-    map      => "events {}\nhttp { \@\@ map \$uri \$m {\n%s\n} }",
     api      => "events {}\nhttp { \@\@ apiscale_api a { version 1 { }\n%s\n} }",
     version  => "events {}\nhttp { \@\@ apiscale_api a { version 0 { } version 1 {\n%s\n} } }",
 );
