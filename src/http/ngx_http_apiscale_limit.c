@@ -1152,9 +1152,10 @@ ngx_http_apiscale_limit_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (lmcf->lines.nelts == 0) {
-        return NGX_OK;
-    }
+    /*
+     * in any case: a worker that is started anew after a reload has failed
+     * has the filters that the failed configuration left behind
+     */
 
     return ngx_http_apiscale_limit_headers_init(cf);
 }
