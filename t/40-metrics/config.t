@@ -205,20 +205,18 @@ qr/\[emerg\] .*"apiscale_metrics_zone" directive is not allowed here in \S+nginx
 
 === TEST 16: on without a zone names the first place
 --- config
-location /off {
-    apiscale_metrics off;
-}
+include ../html/first.conf;
+include ../html/second.conf;
+--- user_files
+>>> first.conf
+location /off { apiscale_metrics off; }
 
-location /on {
-    apiscale_metrics on;
-}
-
-location /again {
-    apiscale_metrics on;
-}
+location /on { apiscale_metrics on; }
+>>> second.conf
+location /again { apiscale_metrics on; }
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*no "apiscale_metrics_zone" is defined for the "apiscale_metrics" directive in \S+nginx.conf:\d+/
+qr/\[emerg\] .*no "apiscale_metrics_zone" is defined for the "apiscale_metrics" directive in \S+first.conf:3$/m
 --- no_error_log
 [alert]
 [crit]

@@ -77,12 +77,14 @@ location ~*^/2g { return 204; }
 location /2t { try_files /none @2named; }
 location @2named { return 204; }
 location /2i { if ($arg_a) { return 202; } return 204; }
+location = /2x { if ($arg_a) { return 202; } return 204; }
 location /2s { apiscale_metrics off; apiscale_status; }
 --- request eval
-[(map { "GET $_" } qw(/2p /2p/nested/x /2e /2n /2r /2C /2g /2t /2i /2i?a=1)),
+[(map { "GET $_" } qw(/2p /2p/nested/x /2e /2n /2r /2C /2g /2t /2i /2i?a=1
+                      /2x?a=1)),
  "GET /2s"]
 --- error_code eval
-[(204) x 9, 202, 200]
+[(204) x 9, 202, 202, 200]
 --- check eval
 package main;
 sub {
@@ -94,7 +96,7 @@ sub {
         'localhost|~ ^/2r' => 1, 'localhost|~* ^/2c' => 1,
         'localhost|~* ^/2g' => 1,
         'localhost|/2t' => 1, 'localhost|@2named' => 0,
-        'localhost|/2i' => 2,
+        'localhost|/2i' => 2, 'localhost|= /2x' => 1,
     }, "$name - names");
 }
 

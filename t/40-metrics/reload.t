@@ -14,7 +14,7 @@ my $S = ApiscaleServer->new(workers => 4);
 sub conf {
     my ($zone, @locations) = @_;
 
-    return "apiscale_metrics_zone $zone;\n"
+    return "apiscale_metrics_zone $zone;\nkeepalive_requests 1000000;\n"
          . "server { listen 127.0.0.1:PORT; server_name a.test;\n"
          . join('', map { "location $_ { apiscale_metrics on; "
                           . "return 200 \"ok\\n\"; }\n" } @locations)
@@ -82,11 +82,16 @@ $S->reload(conf('zone=a:300k', '/b', '/a'));
 is(count('/a'), 23, 'kept in a smaller zone');
 is(count('/b'), 7, 'kept in a smaller zone');
 
+# less than a slab for each worker and series
+$S->reload(conf('zone=a:64k', '/a', '/b'));
+is(count('/a'), 23, 'kept in a zone with fewer slabs');
+is(count('/b'), 7, 'kept in a zone with fewer slabs');
+
 requests(10, '/a');
 settles_at(33, '/a', 'counts on in a smaller zone');
 
 $S->{workers} = 7;
-$S->reload(conf('zone=a:300k', '/b', '/a'));
+$S->reload(conf('zone=a:64k', '/b', '/a'));
 is(count('/a'), 33, 'kept with more workers');
 requests(30, '/a');
 settles_at(63, '/a', 'counts with more workers than slabs');
@@ -221,9 +226,43 @@ requests(5, '/a');
 settles_at(55, '/a', 'after a kill');
 $S->stop;
 
-# --- under load: exact after all, monotonic meanwhile
+# --- workers that share a slab, each as fast as it can be
 
 $S->{workers} = 4;
+$S->start(conf('zone=p:32k', '/a'));
+
+use constant { CLIENTS => 4, BATCHES => 400, BATCH => 100 };
+
+my @pids = map {
+    my $pid = fork // die $!;
+    if ($pid == 0) {
+        my $s = $S->connect;
+        my $batch = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n" x BATCH;
+        for (1 .. BATCHES) {
+            print $s $batch;
+            for (1 .. BATCH) {
+                until ((readline($s) // POSIX::_exit(1)) eq "ok\n") { }
+            }
+        }
+        POSIX::_exit(0);
+    }
+    $pid;
+} 1 .. CLIENTS;
+
+for (@pids) {
+    waitpid $_, 0;
+    is($?, 0, 'a client got all its answers');
+}
+settles_at(CLIENTS * BATCHES * BATCH, '/a', 'no count of a shared slab lost');
+my $w = location_of($S->status, '/a');
+is($w->{latency}{start}{count}, CLIENTS * BATCHES * BATCH, 'nor a duration');
+is($w->{bytes}{received}, CLIENTS * BATCHES * BATCH
+                          * length("GET /a HTTP/1.1\r\nHost: a\r\n\r\n"),
+   'nor bytes');
+$S->stop;
+
+# --- under load: exact after all, monotonic meanwhile
+
 $S->start(conf('zone=l:1m', '/a', '/b'));
 
 my @clients;

@@ -165,7 +165,7 @@ location = /status { apiscale_status; }
 --- config
 location = /status { apiscale_status; }
 --- request eval
-[("GET /status") x 22]
+[("GET /status") x 24]
 --- more_headers eval
 [
     'Accept: */*',
@@ -188,6 +188,8 @@ location = /status { apiscale_status; }
     'Accept: */*;q=1, application/json;q=0.5',
     'Accept: application/json;q=0.5, application/*;q=1, text/plain;q=0.6',
     'Accept: text/plain;a="x,y;q=0";q=0.7, application/json;q=0.6',
+    'Accept: text/plain;a="x,y;";q=0.5, application/json;q=0.6',
+    'Accept: application/json;q=0.5, application/*;q=1',
     'Accept: text/plain;q=x, application/json;q=0.9',
     'Accept: ,,;;q,=/',
     'Accept: "',
@@ -196,7 +198,7 @@ location = /status { apiscale_status; }
 --- response_headers eval
 [map { $_ ? "Content-Type: text/plain; version=0.0.4; charset=utf-8"
           : "Content-Type: application/json" }
- 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1]
+ 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 1]
 
 
 
