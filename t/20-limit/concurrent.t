@@ -26,6 +26,7 @@ my $s = ApiscaleLab->new(
     apiscale_limit_zone zone=z:4m;
     apiscale_limit_zone zone=y:1m;
     keepalive_requests 100000;
+    client_header_buffer_size 64k;
 
     server {
         listen 127.0.0.1:$port reuseport;
