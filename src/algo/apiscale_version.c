@@ -25,6 +25,8 @@ typedef struct {
 
 
 static size_t apiscale_version_base(const unsigned char *prefix, size_t plen);
+static int apiscale_version_under(const unsigned char *uri, size_t len,
+    const unsigned char *prefix, size_t base);
 static int apiscale_version_find(const unsigned char *token, size_t len,
     const apiscale_version_name_t *names, unsigned nnames);
 static size_t apiscale_version_append(unsigned char *out, size_t size,
@@ -48,17 +50,8 @@ int
 apiscale_version_prefix(const unsigned char *uri, size_t len,
     const unsigned char *prefix, size_t plen)
 {
-    plen = apiscale_version_base(prefix, plen);
-
-    if (len < plen || (plen != 0 && memcmp(uri, prefix, plen) != 0)) {
-        return 0;
-    }
-
-    if (len == plen) {
-        return len != 0;
-    }
-
-    return uri[plen] == '/';
+    return apiscale_version_under(uri, len, prefix,
+                                  apiscale_version_base(prefix, plen));
 }
 
 
@@ -79,11 +72,13 @@ apiscale_version_segment(const unsigned char *uri, size_t len,
     size_t                off, n;
     const unsigned char  *slash;
 
-    if (!apiscale_version_prefix(uri, len, prefix, plen)) {
+    plen = apiscale_version_base(prefix, plen);
+
+    if (!apiscale_version_under(uri, len, prefix, plen)) {
         return APISCALE_VERSION_DECLINED;
     }
 
-    off = apiscale_version_base(prefix, plen) + 1;
+    off = plen + 1;
 
     if (off >= len || uri[off] != 'v') {
         return APISCALE_VERSION_DECLINED;
@@ -287,6 +282,22 @@ apiscale_version_base(const unsigned char *prefix, size_t plen)
 }
 
 
+/* apiscale_version_prefix() once the length of the prefix is known */
+static int
+apiscale_version_under(const unsigned char *uri, size_t len,
+    const unsigned char *prefix, size_t base)
+{
+    if (len <= base) {
+        return len == base && len != 0 && memcmp(uri, prefix, base) == 0;
+    }
+
+    /* the cheapest test first */
+
+    return uri[base] == '/'
+           && (base == 0 || memcmp(uri, prefix, base) == 0);
+}
+
+
 static int
 apiscale_version_find(const unsigned char *token, size_t len,
     const apiscale_version_name_t *names, unsigned nnames)
@@ -295,7 +306,9 @@ apiscale_version_find(const unsigned char *token, size_t len,
 
     for (i = 0; i < nnames; i++) {
 
-        if (names[i].len == len && memcmp(names[i].data, token, len) == 0) {
+        if (names[i].len == len && names[i].data[0] == token[0]
+            && memcmp(names[i].data, token, len) == 0)
+        {
             return (int) i;
         }
     }

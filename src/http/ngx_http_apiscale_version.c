@@ -21,9 +21,10 @@
 
 
 static ngx_http_apiscale_version_api_t *ngx_http_apiscale_version_api(
-    ngx_http_request_t *r);
+    ngx_http_request_t *r, apiscale_version_segment_t *seg);
 static ngx_int_t ngx_http_apiscale_version_ask(ngx_http_request_t *r,
-    ngx_http_apiscale_version_ctx_t *ctx, ngx_str_t *name);
+    ngx_http_apiscale_version_ctx_t *ctx, apiscale_version_segment_t *seg,
+    ngx_str_t *name);
 static ngx_int_t ngx_http_apiscale_version_ask_default(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx, ngx_str_t *name);
 static ngx_int_t ngx_http_apiscale_version_rewrite(ngx_http_request_t *r,
@@ -142,6 +143,7 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
 {
     ngx_int_t                         rc;
     ngx_str_t                         name;
+    apiscale_version_segment_t        seg;
     ngx_http_apiscale_request_t      *rec;
     ngx_http_apiscale_version_api_t  *api;
     ngx_http_apiscale_version_ctx_t  *ctx;
@@ -150,7 +152,7 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    api = ngx_http_apiscale_version_api(r);
+    api = ngx_http_apiscale_version_api(r, &seg);
 
     if (api == NULL) {
         return NGX_DECLINED;
@@ -165,18 +167,25 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_apiscale_version_ctx_t));
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_version_ctx_t));
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->api = api;
+    ctx->version = NULL;
+    ctx->status = NGX_HTTP_APISCALE_VERSION_CURRENT;
+    ctx->source = NGX_HTTP_APISCALE_VERSION_NO_SOURCE;
     ctx->uri = r->uri;
     ctx->args = r->args;
+    ctx->off = seg.off;
+    ctx->len = seg.len;
+    ctx->client_uri.data = NULL;
+    ctx->link = NULL;
 
     rec->version = ctx;
 
-    rc = ngx_http_apiscale_version_ask(r, ctx, &name);
+    rc = ngx_http_apiscale_version_ask(r, ctx, &seg, &name);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -206,13 +215,17 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
 }
 
 
-/* the API of the server with the longest prefix that the URI is under */
+/*
+ * The API of the server with the longest prefix that the URI is under, and
+ * the segment that names a version there, of length 0 if none does.
+ */
 
 static ngx_http_apiscale_version_api_t *
-ngx_http_apiscale_version_api(ngx_http_request_t *r)
+ngx_http_apiscale_version_api(ngx_http_request_t *r,
+    apiscale_version_segment_t *seg)
 {
     ngx_uint_t                             i;
-    ngx_http_apiscale_version_api_t      **api;
+    ngx_http_apiscale_version_api_t      **apis, *api;
     ngx_http_apiscale_version_srv_conf_t  *scf;
 
     scf = ngx_http_get_module_srv_conf(r, ngx_http_apiscale_version_module);
@@ -221,14 +234,26 @@ ngx_http_apiscale_version_api(ngx_http_request_t *r)
         return NULL;
     }
 
-    api = scf->apis->elts;
+    apis = scf->apis->elts;
 
     for (i = 0; i < scf->apis->nelts; i++) {
 
-        if (apiscale_version_prefix(r->uri.data, r->uri.len,
-                                    api[i]->prefix.data, api[i]->prefix.len))
+        api = apis[i];
+
+        if (apiscale_version_segment(r->uri.data, r->uri.len,
+                                     api->prefix.data, api->prefix.len,
+                                     api->names.elts, api->names.nelts, seg)
+            == APISCALE_VERSION_OK)
         {
-            return api[i];
+            return api;
+        }
+
+        if (apiscale_version_prefix(r->uri.data, r->uri.len,
+                                    api->prefix.data, api->prefix.len))
+        {
+            seg->off = 0;
+            seg->len = 0;
+            return api;
         }
     }
 
@@ -244,33 +269,25 @@ ngx_http_apiscale_version_api(ngx_http_request_t *r)
 
 static ngx_int_t
 ngx_http_apiscale_version_ask(ngx_http_request_t *r,
-    ngx_http_apiscale_version_ctx_t *ctx, ngx_str_t *name)
+    ngx_http_apiscale_version_ctx_t *ctx, apiscale_version_segment_t *seg,
+    ngx_str_t *name)
 {
-    ngx_http_apiscale_version_t      *v;
-    apiscale_version_segment_t        seg;
-    ngx_http_apiscale_version_api_t  *api;
+    ngx_http_apiscale_version_t  *v;
 
-    api = ctx->api;
-
-    if (apiscale_version_segment(r->uri.data, r->uri.len, api->prefix.data,
-                                 api->prefix.len, api->names.elts,
-                                 api->names.nelts, &seg)
-        != APISCALE_VERSION_OK)
-    {
+    if (seg->len == 0) {
         return ngx_http_apiscale_version_ask_default(r, ctx, name);
     }
 
     ctx->source = NGX_HTTP_APISCALE_VERSION_PATH;
-    ctx->off = seg.off;
-    ctx->len = seg.len;
 
-    if (seg.name != APISCALE_VERSION_UNKNOWN) {
-        v = api->versions.elts;
-        ctx->version = &v[seg.name];
+    if (seg->name != APISCALE_VERSION_UNKNOWN) {
+        v = ctx->api->versions.elts;
+        ctx->version = &v[seg->name];
+        return NGX_OK;
     }
 
-    name->data = r->uri.data + seg.off + 1;
-    name->len = seg.len - 1;
+    name->data = (u_char *) seg->token;
+    name->len = seg->token_len;
 
     return NGX_OK;
 }
@@ -448,7 +465,11 @@ ngx_http_apiscale_version_rewrite(ngx_http_request_t *r,
     r->uri.len = len;
     r->valid_unparsed_uri = 0;
 
-    ngx_http_set_exten(r);
+    /* the last segment, and so the extension, is another only then */
+
+    if (ctx->off + ctx->len == ctx->uri.len) {
+        ngx_http_set_exten(r);
+    }
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "apiscale version uri: \"%V\"", &r->uri);

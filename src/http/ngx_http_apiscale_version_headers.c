@@ -58,12 +58,15 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_int_t
 ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
 {
-    ngx_uint_t                        stated;
-    ngx_http_apiscale_request_t      *rec;
-    ngx_http_apiscale_version_t      *v;
-    ngx_http_apiscale_version_ctx_t  *ctx;
+    ngx_uint_t                             stated;
+    ngx_http_apiscale_request_t           *rec;
+    ngx_http_apiscale_version_t           *v;
+    ngx_http_apiscale_version_ctx_t       *ctx;
+    ngx_http_apiscale_version_srv_conf_t  *scf;
 
-    if (r != r->main) {
+    scf = ngx_http_get_module_srv_conf(r, ngx_http_apiscale_version_module);
+
+    if (scf->apis == NULL || r != r->main) {
         return ngx_http_next_header_filter(r);
     }
 
