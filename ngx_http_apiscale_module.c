@@ -100,34 +100,25 @@ ngx_module_t  ngx_http_apiscale_module = {
 
 
 /*
- * The record of the main request that "r" belongs to, NULL if there is none.
- * An internal redirect zeroes the contexts: the record is then found again
- * through its pool cleanup.
+ * Finds the record of a main request whose contexts were zeroed: for
+ * ngx_http_apiscale_get_request() alone.
  */
 
 ngx_http_apiscale_request_t *
-ngx_http_apiscale_get_request(ngx_http_request_t *r)
+ngx_http_apiscale_find_request(ngx_http_request_t *r)
 {
     ngx_pool_cleanup_t           *cln;
     ngx_http_apiscale_request_t  *rec;
-
-    r = r->main;
-
-    rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_module);
-
-    if (rec || !(r->internal || r->filter_finalize)) {
-        return rec;
-    }
 
     for (cln = r->pool->cleanup; cln; cln = cln->next) {
         if (cln->handler == ngx_http_apiscale_cleanup) {
             rec = cln->data;
             ngx_http_set_ctx(r, rec, ngx_http_apiscale_module);
-            break;
+            return rec;
         }
     }
 
-    return rec;
+    return NULL;
 }
 
 

@@ -133,7 +133,7 @@ typedef struct {
 
 /* the umbrella */
 
-ngx_http_apiscale_request_t *ngx_http_apiscale_get_request(
+ngx_http_apiscale_request_t *ngx_http_apiscale_find_request(
     ngx_http_request_t *r);
 ngx_http_apiscale_request_t *ngx_http_apiscale_make_request(
     ngx_http_request_t *r);
@@ -179,6 +179,29 @@ extern ngx_module_t  ngx_http_apiscale_client_module;
 extern ngx_module_t  ngx_http_apiscale_metrics_module;
 extern ngx_module_t  ngx_http_apiscale_limit_module;
 extern ngx_module_t  ngx_http_apiscale_version_module;
+
+
+/*
+ * The record of the main request that "r" belongs to, NULL if there is none.
+ * An internal redirect zeroes the contexts: the record is then found again
+ * through its pool cleanup.  Inline: each filter of each response asks.
+ */
+
+static ngx_inline ngx_http_apiscale_request_t *
+ngx_http_apiscale_get_request(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_request_t  *rec;
+
+    r = r->main;
+
+    rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_module);
+
+    if (rec || !(r->internal || r->filter_finalize)) {
+        return rec;
+    }
+
+    return ngx_http_apiscale_find_request(r);
+}
 
 
 #endif /* NGX_HTTP_APISCALE_H_INCLUDED_ */
