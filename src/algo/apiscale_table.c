@@ -55,7 +55,7 @@ apiscale_entry_cas(apiscale_entry_t *e, const apiscale_entry_t *old,
  * torn pair of one key is caught by the compare-and-swap that follows.
  */
 
-static void
+static inline void
 apiscale_entry_read(const apiscale_entry_t *e, apiscale_entry_t *old)
 {
     unsigned  i;
@@ -194,10 +194,11 @@ apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
 
 
 /*
- * Chooses the entry that a new key takes: an idle one in the emptier of its
- * two sets, else the live one that would be idle soonest, since it has the
- * least to lose.  1 if a debt is lost with the chosen entry.  *victim is NULL
- * if the key itself is met, which another process has just inserted.
+ * Chooses the entry that a new key takes: the first idle one in the emptier of
+ * its two sets, since lookups begin there, else the live one that would be
+ * idle soonest, since it has the least to lose.  1 if a debt is lost with the
+ * chosen entry.  *victim is NULL if the key itself is met, which another
+ * process has just inserted.
  */
 
 static int
@@ -228,9 +229,10 @@ apiscale_table_victim(const apiscale_table_t *t, uint64_t fingerprint,
             }
 
             if (apiscale_entry_idle(&e, now)) {
-                nidle++;
-                idle = e;
-                idle_at = &set->entries[j];
+                if (nidle++ == 0) {
+                    idle = e;
+                    idle_at = &set->entries[j];
+                }
 
             } else if (apiscale_entry_loss(&e) < loss) {
                 loss = apiscale_entry_loss(&e);
