@@ -6,6 +6,8 @@
 #     client.pl get PORT N URI    N requests on one connection, one after
 #                                 the other; prints the first response's
 #                                 header
+#     client.pl clients PORT N URI
+#                                 a request of each of N other addresses
 #
 # Waits for a server that is just being started.  Fails when a response is
 # not a 200 or the connection is closed.
@@ -25,7 +27,12 @@ if ($mode eq 'ports') {
     ports(@ARGV);
 
 } elsif ($mode eq 'get') {
-    get(@ARGV);
+    my ($port, $n, $uri) = @ARGV;
+    print get(connect_to($port), $n, $uri);
+
+} elsif ($mode eq 'clients') {
+    my ($port, $n, $uri) = @ARGV;
+    get(connect_to($port, address($_)), 1, $uri) for 1 .. $n;
 
 } else {
     die "unknown mode \"$mode\"\n";
@@ -45,12 +52,21 @@ sub ports {
 }
 
 
+# all of 127.0.0.0/8 is this machine; 127.0.0.1 is kept for "get"
+sub address {
+    my ($i) = @_;
+
+    return sprintf('127.1.%d.%d', $i >> 8, $i & 255);
+}
+
+
 # a server under valgrind takes seconds to start
 sub connect_to {
-    my ($port) = @_;
+    my ($port, $from) = @_;
 
     for (1 .. 600) {
-        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port");
+        my $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port",
+                                      LocalAddr => $from // '127.0.0.1');
         if ($s) {
             setsockopt($s, IPPROTO_TCP, TCP_NODELAY, 1);
             return $s;
@@ -62,10 +78,11 @@ sub connect_to {
 }
 
 
+# the header of the first response
 sub get {
-    my ($port, $n, $uri) = @_;
+    my ($s, $n, $uri) = @_;
 
-    my $s = connect_to($port);
+    my $first;
     my $request = "GET $uri HTTP/1.1\r\nHost: bench\r\n\r\n";
 
     for my $i (1 .. $n) {
@@ -89,6 +106,8 @@ sub get {
                 or die "closed within response $i\n";
         }
 
-        print $header =~ s/\r//gr if $i == 1;
+        $first //= $header =~ s/\r//gr;
     }
+
+    return $first;
 }
