@@ -187,6 +187,12 @@ ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
 {
     ngx_http_apiscale_request_t  *rec;
 
+    /* an error of a subrequest is not one of the request */
+
+    if (r != r->main) {
+        return status;
+    }
+
     rec = ngx_http_apiscale_make_request(r);
     if (rec == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -202,6 +208,57 @@ ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     }
 
     return status;
+}
+
+
+/*
+ * Whether the request is a CORS preflight (Fetch standard, 3.2.2): browsers
+ * send it without being asked to, and cannot show its errors to anybody.
+ */
+
+ngx_uint_t
+ngx_http_apiscale_preflight(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, origin, method;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  origin_key = ngx_string("origin");
+    static ngx_str_t  method_key = ngx_string("access-control-request-method");
+
+    if (r->method != NGX_HTTP_OPTIONS) {
+        return 0;
+    }
+
+    origin = 0;
+    method = 0;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == origin_key.len) {
+            origin |= ngx_memcmp(h[i].lowcase_key, origin_key.data,
+                                 origin_key.len) == 0;
+
+        } else if (h[i].key.len == method_key.len) {
+            method |= ngx_memcmp(h[i].lowcase_key, method_key.data,
+                                 method_key.len) == 0;
+        }
+    }
+
+    return origin && method;
 }
 
 

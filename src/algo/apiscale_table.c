@@ -412,9 +412,10 @@ apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
 
 
 /*
- * Copies the live entries of "from" into "to", a table of any size that no
- * other process uses yet.  Returns how many did not fit; they are counted in
- * to->evicted_live as well.  Insertions under way are not taken over.
+ * Copies the live entries of "from", which others may be using, into "to", a
+ * table of any size that no other process uses yet.  Returns how many did not
+ * fit; they are counted in to->evicted_live as well.  Insertions under way
+ * are not taken over.
  */
 
 uint64_t
@@ -424,6 +425,7 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
     uint32_t           i;
     uint64_t           lost;
     unsigned           j;
+    apiscale_ref_t     ref;
     apiscale_entry_t   e, *victim, old;
 
     lost = 0;
@@ -436,6 +438,18 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
             if (e.key == 0 || (e.key & APISCALE_KEY_UNSETTLED)
                 || e.state <= now)
             {
+                continue;
+            }
+
+            /* a key that was evicted and came back meanwhile is met twice */
+
+            apiscale_table_find(to, e.key & ~APISCALE_KEY_FLAGS, &ref);
+
+            if (ref.entry) {
+                if (e.state > ref.state) {
+                    *ref.entry = e;
+                }
+
                 continue;
             }
 

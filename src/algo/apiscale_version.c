@@ -239,23 +239,28 @@ apiscale_version_cut_raw(const unsigned char *raw, size_t len,
         return rc;
     }
 
+    /*
+     * "/v1//host" and "//v1/host" would leave "//host", in a redirect another
+     * site; with a longer prefix what follows is not for the client to choose
+     */
+
+    for (n = 0; n < len && raw[n] == '/'; n++) { /* void */ }
+
+    if (apiscale_version_base(prefix, plen) == 0
+        && (n > 1 || (off + cut + 1 < len && raw[off + cut] == '/'
+                      && raw[off + cut + 1] == '/')))
+    {
+        return APISCALE_VERSION_DECLINED;
+    }
+
     n = apiscale_version_append(out, size, 0, raw, off);
 
     raw += off + cut;
     len -= off + cut;
 
-    if (n == 0) {
-
-        /* "/v1//host" would leave "//host", in a redirect another site */
-
-        if (len > 1 && raw[0] == '/' && raw[1] == '/') {
-            return APISCALE_VERSION_DECLINED;
-        }
-
-        if (len == 0 || raw[0] != '/') {
-            n = apiscale_version_append(out, size, n,
-                                        (const unsigned char *) "/", 1);
-        }
+    if (n == 0 && (len == 0 || raw[0] != '/')) {
+        n = apiscale_version_append(out, size, n,
+                                    (const unsigned char *) "/", 1);
     }
 
     n = apiscale_version_append(out, size, n, raw, len);

@@ -140,6 +140,7 @@ ngx_http_apiscale_request_t *ngx_http_apiscale_make_request(
 ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     const ngx_http_apiscale_problem_t *problem, ngx_str_t *detail,
     ngx_http_apiscale_members_pt members);
+ngx_uint_t ngx_http_apiscale_preflight(ngx_http_request_t *r);
 void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
 ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
     const ngx_http_apiscale_section_t *section);

@@ -515,8 +515,11 @@ ngx_http_apiscale_limit_set_key(ngx_conf_t *cf,
 
     /* the default, which needs no text */
 
-    if (value->len == sizeof("$apiscale_client_net") - 1
-        && ngx_strncmp(value->data, "$apiscale_client_net", value->len) == 0)
+    if ((value->len == sizeof("$apiscale_client_net") - 1
+         && ngx_strncmp(value->data, "$apiscale_client_net", value->len) == 0)
+        || (value->len == sizeof("${apiscale_client_net}") - 1
+            && ngx_strncmp(value->data, "${apiscale_client_net}", value->len)
+               == 0))
     {
         return NGX_CONF_OK;
     }

@@ -85,6 +85,10 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    if (r->method == NGX_HTTP_OPTIONS && ngx_http_apiscale_preflight(r)) {
+        return NGX_DECLINED;
+    }
+
     rec = ngx_http_apiscale_make_request(r);
     if (rec == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

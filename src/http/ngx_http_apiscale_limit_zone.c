@@ -40,7 +40,8 @@ static void ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
     ngx_http_apiscale_limit_zone_t *zone,
     ngx_http_apiscale_limit_sh_t *from);
 static ngx_http_apiscale_limit_slot_t *ngx_http_apiscale_limit_slot(
-    ngx_http_apiscale_limit_zone_t *zone, uint64_t id);
+    ngx_http_apiscale_limit_zone_t *zone, ngx_http_apiscale_limit_zone_t *old,
+    uint64_t id);
 static ngx_uint_t ngx_http_apiscale_limit_slot_unused(
     ngx_http_apiscale_limit_zone_t *zone, uint64_t id);
 static uint64_t ngx_http_apiscale_limit_policy_id(
@@ -230,6 +231,7 @@ ngx_int_t
 ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 {
     ngx_http_apiscale_limit_zone_t *zone = shm_zone->data;
+    ngx_http_apiscale_limit_zone_t *old = data;
 
     uint64_t                            id;
     ngx_uint_t                          i;
@@ -274,7 +276,7 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
         id = ngx_http_apiscale_limit_policy_id(policy);
 
-        policy->slot = ngx_http_apiscale_limit_slot(zone, id);
+        policy->slot = ngx_http_apiscale_limit_slot(zone, old, id);
         ngx_http_apiscale_limit_generation(policy);
 
         /*
@@ -412,17 +414,20 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
 
 
 /*
- * The slot of a policy: its own, a free one, or one that no policy of this
- * configuration has.  There are as many slots as policies at least.
+ * The slot of a policy: its own, a free one, one that neither this nor the
+ * running configuration ("old", may be NULL) has a policy for, or in the end
+ * one that only the running one has.  There are as many slots as policies.
  */
 
 static ngx_http_apiscale_limit_slot_t *
-ngx_http_apiscale_limit_slot(ngx_http_apiscale_limit_zone_t *zone, uint64_t id)
+ngx_http_apiscale_limit_slot(ngx_http_apiscale_limit_zone_t *zone,
+    ngx_http_apiscale_limit_zone_t *old, uint64_t id)
 {
-    ngx_uint_t                       i;
-    ngx_http_apiscale_limit_slot_t  *slot, *free;
+    ngx_uint_t                       i, rank, best;
+    ngx_http_apiscale_limit_slot_t  *slot, *chosen;
 
-    free = NULL;
+    chosen = NULL;
+    best = 3;
 
     for (i = 0; i < zone->sh->nslots; i++) {
         slot = &zone->slots[i];
@@ -431,21 +436,38 @@ ngx_http_apiscale_limit_slot(ngx_http_apiscale_limit_zone_t *zone, uint64_t id)
             return slot;
         }
 
-        if (slot->id == 0 && (free == NULL || free->id)) {
-            free = slot;
+        if (slot->id == 0) {
+            rank = 0;
+
+        } else if (!ngx_http_apiscale_limit_slot_unused(zone, slot->id)) {
+            continue;
+
+        } else if (old == NULL
+                   || ngx_http_apiscale_limit_slot_unused(old, slot->id))
+        {
+            rank = 1;
+
+        } else {
+            rank = 2;
         }
 
-        if (free == NULL
-            && ngx_http_apiscale_limit_slot_unused(zone, slot->id))
-        {
-            free = slot;
+        if (rank < best) {
+            best = rank;
+            chosen = slot;
         }
     }
 
-    ngx_memzero(free, sizeof(ngx_http_apiscale_limit_slot_t));
-    free->id = id;
+    if (best == 2) {
+        ngx_log_error(NGX_LOG_WARN, zone->shm_zone->shm.log, 0,
+                      "zone \"%V\" has no room for policies of two "
+                      "configurations, counts and rates of one that was "
+                      "removed are lost", &zone->name);
+    }
 
-    return free;
+    ngx_memzero(chosen, sizeof(ngx_http_apiscale_limit_slot_t));
+    chosen->id = id;
+
+    return chosen;
 }
 
 

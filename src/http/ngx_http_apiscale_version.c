@@ -35,7 +35,6 @@ static ngx_int_t ngx_http_apiscale_version_unknown(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx, ngx_str_t *name);
 static ngx_int_t ngx_http_apiscale_version_gone(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx);
-static ngx_uint_t ngx_http_apiscale_version_preflight(ngx_http_request_t *r);
 static void ngx_http_apiscale_version_supported(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec, ngx_apiscale_text_t *t);
 static void ngx_http_apiscale_version_sunset(ngx_http_request_t *r,
@@ -206,7 +205,7 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
                    &ctx->version->name, &api->name, ctx->status);
 
     if (ctx->status == NGX_HTTP_APISCALE_VERSION_SUNSET
-        && !ngx_http_apiscale_version_preflight(r))
+        && !ngx_http_apiscale_preflight(r))
     {
         return ngx_http_apiscale_version_gone(r, ctx);
     }
@@ -485,7 +484,7 @@ ngx_http_apiscale_version_none(ngx_http_request_t *r,
     ngx_str_t  detail = ngx_string("The URI does not name a version, "
                                    "and there is no default.");
 
-    if (ngx_http_apiscale_version_preflight(r)) {
+    if (ngx_http_apiscale_preflight(r)) {
         return NGX_DECLINED;
     }
 
@@ -507,7 +506,7 @@ ngx_http_apiscale_version_unknown(ngx_http_request_t *r,
     ngx_str_t   detail, token;
     ngx_uint_t  status;
 
-    if (ngx_http_apiscale_version_preflight(r)) {
+    if (ngx_http_apiscale_preflight(r)) {
         return NGX_DECLINED;
     }
 
@@ -569,54 +568,6 @@ ngx_http_apiscale_version_gone(ngx_http_request_t *r,
     return ngx_http_apiscale_reject(r, NGX_HTTP_APISCALE_GONE,
                                     &ngx_http_apiscale_version_sunset_problem,
                                     &detail, ngx_http_apiscale_version_sunset);
-}
-
-
-/* looked for only when there is something to refuse */
-
-static ngx_uint_t
-ngx_http_apiscale_version_preflight(ngx_http_request_t *r)
-{
-    ngx_uint_t        i, origin, method;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  origin_key = ngx_string("origin");
-    static ngx_str_t  method_key = ngx_string("access-control-request-method");
-
-    if (r->method != NGX_HTTP_OPTIONS) {
-        return 0;
-    }
-
-    origin = 0;
-    method = 0;
-
-    part = &r->headers_in.headers.part;
-    h = part->elts;
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == origin_key.len) {
-            origin |= ngx_memcmp(h[i].lowcase_key, origin_key.data,
-                                 origin_key.len) == 0;
-
-        } else if (h[i].key.len == method_key.len) {
-            method |= ngx_memcmp(h[i].lowcase_key, method_key.data,
-                                 method_key.len) == 0;
-        }
-    }
-
-    return origin && method;
 }
 
 

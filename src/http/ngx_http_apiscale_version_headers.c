@@ -367,7 +367,11 @@ ngx_http_apiscale_version_client_uri(ngx_http_request_t *r,
     if (ctx->len == 0) {
         stripped = ctx->uri;
 
-        if (r->unparsed_uri.len && r->unparsed_uri.data[0] == '/') {
+        /* "//host" would be another site, in a redirect */
+
+        if (r->unparsed_uri.len && r->unparsed_uri.data[0] == '/'
+            && (r->unparsed_uri.len == 1 || r->unparsed_uri.data[1] != '/'))
+        {
             ctx->client_uri = r->unparsed_uri;
             *uri = ctx->client_uri;
             return NGX_OK;

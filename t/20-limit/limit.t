@@ -571,3 +571,36 @@ The rewrite phase comes first; documented.
 [204, 204]
 --- response_headers eval
 ["!X-RateLimit-Limit", "!X-RateLimit-Limit"]
+
+
+
+=== TEST 27: a CORS preflight is not charged, another OPTIONS request is
+--- http_config
+    apiscale_limit_zone zone=z:1m;
+--- config
+    location /t { apiscale_limit zone=z rate=1r/h; empty_gif; error_page 405 =204 @none; }
+    location @none { return 204; }
+--- request eval
+["OPTIONS /t", "OPTIONS /t", "OPTIONS /t", "OPTIONS /t"]
+--- more_headers eval
+["Origin: http://a.test\nAccess-Control-Request-Method: PUT",
+ "Origin: http://a.test\nAccess-Control-Request-Method: PUT",
+ "Origin: http://a.test", "Origin: http://a.test"]
+--- error_code eval
+[204, 204, 204, 429]
+--- response_headers eval
+["!X-RateLimit-Limit", "!X-RateLimit-Limit", "X-RateLimit-Remaining: 0",
+ "X-RateLimit-Remaining: 0"]
+
+
+
+=== TEST 28: the braced form of the default key is the same key
+--- http_config
+    apiscale_limit_zone zone=z:1m;
+--- config
+    location /a { apiscale_limit zone=z rate=1r/h; empty_gif; }
+    location /b { apiscale_limit zone=z key=${apiscale_client_net} rate=1r/h; empty_gif; }
+--- request eval
+["GET /a", "GET /b"]
+--- error_code eval
+[200, 429]

@@ -277,6 +277,7 @@ test_copy(void **state)
     unsigned          i;
     uint64_t          fps[400], lost, found;
     apiscale_ref_t    ref;
+    apiscale_entry_t  e;
     apiscale_table_t  from, larger, smaller;
 
     (void) state;
@@ -324,6 +325,32 @@ test_copy(void **state)
     }
 
     assert_int_equal(found + lost, 300);
+
+    /* a key that came back in its other set while the table was read */
+
+    e = from.sets[0].entries[0];
+
+    for (i = 0; i < 4; i++) {
+        from.sets[0].entries[i].key = 0;
+        from.sets[0].entries[i].state = 0;
+    }
+
+    table_free(&larger);
+    larger = table_make(317);
+
+    for (i = 0; i < 2; i++) {
+        e.key = apiscale_table_fingerprint(rnd());
+        e.state = i ? 3000 : 4000;
+        from.sets[0].entries[0] = e;
+        e.state = i ? 4000 : 3000;
+        from.sets[199].entries[0] = e;
+
+        (void) apiscale_table_copy(&larger, &from, 2000);
+        apiscale_table_find(&larger, e.key, &ref);
+        assert_non_null(ref.entry);
+        assert_int_equal(ref.state, 4000);
+        assert_int_equal(table_settled(&larger, e.key), 1);
+    }
 
     table_free(&from);
     table_free(&larger);
