@@ -5,10 +5,11 @@
 
 
 /*
- * The umbrella: the record of a request, and the one table of phase handlers.
- * nginx runs the handlers of a phase in the reverse order of registration,
- * those of the log phase forward; features that registered for themselves
- * would run in an order that nobody could read anywhere.
+ * The umbrella: the record of a request, the one table of phase handlers, and
+ * the filters.  nginx runs the handlers of a phase in the reverse order of
+ * registration, those of the log phase forward, and filters from the last
+ * installed to the first; features that registered for themselves would run
+ * in an order that nobody could read anywhere.
  */
 
 
@@ -40,6 +41,9 @@ typedef struct {
 
 static void *ngx_http_apiscale_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apiscale_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_apiscale_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_apiscale_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
 static void ngx_http_apiscale_cleanup(void *data);
 
 
@@ -97,6 +101,10 @@ ngx_module_t  ngx_http_apiscale_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 /*
@@ -410,6 +418,79 @@ ngx_http_apiscale_add_variables(ngx_conf_t *cf, ngx_http_variable_t *vars)
 }
 
 
+/*
+ * The header filter: what each feature has to say in a response, and the time
+ * at which it began.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_header_filter(ngx_http_request_t *r)
+{
+    ngx_int_t                     rc;
+    ngx_http_apiscale_request_t  *rec;
+
+    if (r != r->main) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    rec = ngx_http_apiscale_get_request(r);
+
+    if (rec == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (rec->version && ngx_http_apiscale_version_headers(r, rec) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (rec->limit && ngx_http_apiscale_limit_headers(r, rec) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (rec->problem && ngx_http_apiscale_problem_header(r, rec) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (rec->times.start_us) {
+        ngx_http_apiscale_metrics_header(r, rec, rc);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                     rc;
+    ngx_http_apiscale_request_t  *rec;
+
+    rec = ngx_http_apiscale_get_request(r);
+
+    if (rec == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    if (rec->problem_body && in && r == r->main) {
+        in = ngx_http_apiscale_problem_body(r, rec, in);
+    }
+
+    if (rec->times.start_us == 0 || r->background) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    ngx_http_apiscale_metrics_body(r, rec, in);
+
+    rc = ngx_http_next_body_filter(r, in);
+
+    ngx_http_apiscale_metrics_sent(rec, rc);
+
+    return rc;
+}
+
+
 static void *
 ngx_http_apiscale_create_main_conf(ngx_conf_t *cf)
 {
@@ -480,6 +561,17 @@ ngx_http_apiscale_init(ngx_conf_t *cf)
 
         *h = ph->handler;
     }
+
+    /*
+     * Installed in any case: a worker that is started anew after a reload has
+     * failed has the filters that the failed configuration left behind.
+     */
+
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_apiscale_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_apiscale_body_filter;
 
     return NGX_OK;
 }

@@ -173,6 +173,24 @@ ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_handler(ngx_http_request_t *r);
 
 
+/* the parts of the umbrella's filters, for requests that have a record */
+
+ngx_int_t ngx_http_apiscale_version_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec);
+ngx_int_t ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec);
+ngx_int_t ngx_http_apiscale_problem_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec);
+ngx_chain_t *ngx_http_apiscale_problem_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in);
+void ngx_http_apiscale_metrics_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_int_t rc);
+void ngx_http_apiscale_metrics_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in);
+void ngx_http_apiscale_metrics_sent(ngx_http_apiscale_request_t *rec,
+    ngx_int_t rc);
+
+
 extern ngx_module_t  ngx_http_apiscale_module;
 extern ngx_module_t  ngx_http_apiscale_problem_module;
 extern ngx_module_t  ngx_http_apiscale_status_module;

@@ -1151,14 +1151,5 @@ ngx_http_apiscale_limit_init(ngx_conf_t *cf)
     lmcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_apiscale_limit_module);
 
-    if (ngx_http_apiscale_limit_status_init(cf, lmcf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    /*
-     * in any case: a worker that is started anew after a reload has failed
-     * has the filters that the failed configuration left behind
-     */
-
-    return ngx_http_apiscale_limit_headers_init(cf);
+    return ngx_http_apiscale_limit_status_init(cf, lmcf);
 }

@@ -192,7 +192,6 @@ ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
 void ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
     ngx_http_apiscale_decision_e decision);
 
-ngx_int_t ngx_http_apiscale_limit_headers_init(ngx_conf_t *cf);
 uint64_t ngx_http_apiscale_limit_retry_s(
     ngx_http_apiscale_limit_result_t *res);
 uint64_t ngx_http_apiscale_limit_reset_unix(

@@ -49,7 +49,6 @@ typedef enum {
 
 static uint64_t ngx_http_apiscale_limit_reset_delta(
     ngx_http_apiscale_limit_result_t *res);
-static ngx_int_t ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apiscale_limit_send(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx) ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
@@ -79,9 +78,6 @@ static ngx_int_t ngx_http_apiscale_limit_list(ngx_http_request_t *r,
     ngx_table_elt_t *origin, ngx_http_apiscale_limit_field_e field,
     ngx_str_t *value);
 static u_char *ngx_http_apiscale_limit_number(u_char *last, uint64_t n);
-
-
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
 
 /* lines of our own are known by the address of their name */
@@ -159,21 +155,15 @@ ngx_http_apiscale_limit_reset_delta(ngx_http_apiscale_limit_result_t *res)
 }
 
 
-static ngx_int_t
-ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
+/*
+ * Adds the headers of the limits that the request met.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec)
 {
-    ngx_http_apiscale_request_t    *rec;
     ngx_http_apiscale_limit_ctx_t  *ctx;
-
-    if (r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    rec = ngx_http_apiscale_get_request(r);
-
-    if (rec == NULL || rec->limit == NULL) {
-        return ngx_http_next_header_filter(r);
-    }
 
     ctx = rec->limit;
 
@@ -181,14 +171,10 @@ ngx_http_apiscale_limit_header_filter(ngx_http_request_t *r)
         || ((ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)
             && !ctx->shown->rejected))
     {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
-    if (ngx_http_apiscale_limit_send(r, ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_next_header_filter(r);
+    return ngx_http_apiscale_limit_send(r, ctx);
 }
 
 
@@ -703,18 +689,4 @@ ngx_http_apiscale_limit_number(u_char *last, uint64_t n)
     ngx_memcpy(last, &pairs[n * 2], 2);
 
     return last;
-}
-
-
-/*
- * Installs the header filter.
- */
-
-ngx_int_t
-ngx_http_apiscale_limit_headers_init(ngx_conf_t *cf)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_apiscale_limit_header_filter;
-
-    return NGX_OK;
 }

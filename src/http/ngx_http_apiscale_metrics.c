@@ -540,12 +540,5 @@ ngx_http_apiscale_metrics_init(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    /*
-     * in any case: a worker that is started anew after a reload has failed
-     * has the filters that the failed configuration left behind
-     */
-
-    ngx_http_apiscale_metrics_init_filters();
-
     return NGX_OK;
 }

@@ -153,7 +153,6 @@ extern const uint32_t
 
 ngx_int_t ngx_http_apiscale_metrics_duration(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-void ngx_http_apiscale_metrics_init_filters(void);
 
 /* ngx_http_apiscale_metrics_zone.c */
 

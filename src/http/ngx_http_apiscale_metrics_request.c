@@ -29,14 +29,6 @@ static ngx_http_apiscale_metrics_slab_t *ngx_http_apiscale_metrics_slab(
     ngx_http_apiscale_metrics_series_t *series);
 static void ngx_http_apiscale_metrics_observe(
     ngx_http_apiscale_metrics_slab_t *slab, uint64_t us);
-static ngx_int_t ngx_http_apiscale_metrics_header_filter(
-    ngx_http_request_t *r);
-static ngx_int_t ngx_http_apiscale_metrics_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
-
-
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 /*
@@ -338,24 +330,15 @@ ngx_http_apiscale_metrics_observe(ngx_http_apiscale_metrics_slab_t *slab,
 }
 
 
-static ngx_int_t
-ngx_http_apiscale_metrics_header_filter(ngx_http_request_t *r)
+/*
+ * Called when the header of a measured request was handed over, with "rc" of
+ * the filters.
+ */
+
+void
+ngx_http_apiscale_metrics_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_int_t rc)
 {
-    ngx_int_t                     rc;
-    ngx_http_apiscale_request_t  *rec;
-
-    if (r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    rec = ngx_http_apiscale_metrics_record(r);
-
-    if (rec == NULL) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    rc = ngx_http_next_header_filter(r);
-
     rec->times.first_us = ngx_apiscale_monotonic_us();
 
     if (r->header_only) {
@@ -363,29 +346,19 @@ ngx_http_apiscale_metrics_header_filter(ngx_http_request_t *r)
         rec->times.last = 1;
         rec->times.done = (rc == NGX_OK);
     }
-
-    return rc;
 }
 
 
 /*
- * The response is over when its last buffer has left for the socket.  If it
- * is sent in parts, the body filters are called again for the rest; parts of
- * it may come from subrequests (SSI, addition).
+ * Called with each part of a body, before it is handed over: looks for the
+ * last one.
  */
 
-static ngx_int_t
-ngx_http_apiscale_metrics_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+void
+ngx_http_apiscale_metrics_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in)
 {
-    ngx_int_t                     rc;
-    ngx_chain_t                  *cl;
-    ngx_http_apiscale_request_t  *rec;
-
-    rec = ngx_http_apiscale_metrics_record(r);
-
-    if (rec == NULL || r->background) {
-        return ngx_http_next_body_filter(r, in);
-    }
+    ngx_chain_t  *cl;
 
     if (r == r->main) {
         for (cl = in; cl; cl = cl->next) {
@@ -394,15 +367,23 @@ ngx_http_apiscale_metrics_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
             }
         }
     }
+}
 
-    rc = ngx_http_next_body_filter(r, in);
 
+/*
+ * Called with "rc" of the filters when a part of the body was handed over.
+ * The response is over when its last buffer has left for the socket.  If it
+ * is sent in parts, the body filters are called again for the rest; parts of
+ * it may come from subrequests (SSI, addition).
+ */
+
+void
+ngx_http_apiscale_metrics_sent(ngx_http_apiscale_request_t *rec, ngx_int_t rc)
+{
     if (rec->times.last) {
         rec->times.last_us = ngx_apiscale_monotonic_us();
         rec->times.done = (rc == NGX_OK);
     }
-
-    return rc;
 }
 
 
@@ -441,19 +422,4 @@ ngx_http_apiscale_metrics_duration(ngx_http_request_t *r,
     v->not_found = 0;
 
     return NGX_OK;
-}
-
-
-/*
- * Called in postconfiguration.
- */
-
-void
-ngx_http_apiscale_metrics_init_filters(void)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_apiscale_metrics_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_apiscale_metrics_body_filter;
 }

@@ -25,19 +25,12 @@ typedef struct {
 } ngx_http_apiscale_problem_conf_t;
 
 
-static ngx_int_t ngx_http_apiscale_problem_header_filter(
-    ngx_http_request_t *r);
-static ngx_int_t ngx_http_apiscale_problem_body_filter(ngx_http_request_t *r,
-    ngx_chain_t *in);
-static ngx_int_t ngx_http_apiscale_problem_replace(ngx_http_request_t *r)
-    ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_problem_write(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec, ngx_http_apiscale_problem_conf_t *pcf,
     off_t *size);
 static void *ngx_http_apiscale_problem_create_conf(ngx_conf_t *cf);
 static char *ngx_http_apiscale_problem_merge_conf(ngx_conf_t *cf,
     void *parent, void *child);
-static ngx_int_t ngx_http_apiscale_problem_init(ngx_conf_t *cf);
 
 
 static ngx_command_t  ngx_http_apiscale_problem_commands[] = {
@@ -62,7 +55,7 @@ static ngx_command_t  ngx_http_apiscale_problem_commands[] = {
 
 static ngx_http_module_t  ngx_http_apiscale_problem_module_ctx = {
     NULL,                                  /* preconfiguration */
-    ngx_http_apiscale_problem_init,        /* postconfiguration */
+    NULL,                                  /* postconfiguration */
 
     NULL,                                  /* create main configuration */
     NULL,                                  /* init main configuration */
@@ -91,38 +84,20 @@ ngx_module_t  ngx_http_apiscale_problem_module = {
 };
 
 
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
-static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
+/*
+ * Puts a problem body in place of nginx's own page for a request that was
+ * rejected, if that is what is being sent.
+ */
 
-
-static ngx_int_t
-ngx_http_apiscale_problem_header_filter(ngx_http_request_t *r)
-{
-    if (r == r->main
-        && r->err_status
-        && ngx_http_apiscale_problem_replace(r) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_next_header_filter(r);
-}
-
-
-/* not inlined: other responses are not to pay for its frame */
-
-static ngx_int_t
-ngx_http_apiscale_problem_replace(ngx_http_request_t *r)
+ngx_int_t
+ngx_http_apiscale_problem_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec)
 {
     off_t                              size;
-    ngx_http_apiscale_request_t       *rec;
     ngx_http_apiscale_problem_conf_t  *pcf;
 
-    rec = ngx_http_apiscale_get_request(r);
-
-    if (rec == NULL
-        || rec->problem == NULL
-        || rec->problem_body
+    if (rec->problem_body
+        || r->err_status == 0
         || r->err_status != rec->status
         || r->uri_changes != rec->uri_changes)
     {
@@ -150,23 +125,16 @@ ngx_http_apiscale_problem_replace(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_apiscale_problem_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+/*
+ * The body to send in place of "in", nginx's own page: one chain, in memory
+ * and with its last buffer.
+ */
+
+ngx_chain_t *
+ngx_http_apiscale_problem_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in)
 {
-    ngx_chain_t                  *cl, *body;
-    ngx_http_apiscale_request_t  *rec;
-
-    if (in == NULL || r != r->main || r->err_status == 0) {
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    rec = ngx_http_apiscale_get_request(r);
-
-    if (rec == NULL || rec->problem_body == NULL) {
-        return ngx_http_next_body_filter(r, in);
-    }
-
-    /* nginx's own page is one chain, from memory and with its last buffer */
+    ngx_chain_t  *cl, *body;
 
     for (cl = in; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
@@ -175,7 +143,7 @@ ngx_http_apiscale_problem_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     body = rec->problem_body;
     rec->problem_body = NULL;
 
-    return ngx_http_next_body_filter(r, body);
+    return body;
 }
 
 
@@ -286,17 +254,4 @@ ngx_http_apiscale_problem_merge_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->base, prev->base, "");
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apiscale_problem_init(ngx_conf_t *cf)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_apiscale_problem_header_filter;
-
-    ngx_http_next_body_filter = ngx_http_top_body_filter;
-    ngx_http_top_body_filter = ngx_http_apiscale_problem_body_filter;
-
-    return NGX_OK;
 }

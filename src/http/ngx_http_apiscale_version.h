@@ -174,7 +174,6 @@ ngx_int_t ngx_http_apiscale_version_section(ngx_conf_t *cf);
 
 ngx_int_t ngx_http_apiscale_version_client_uri(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx, ngx_str_t *uri);
-ngx_int_t ngx_http_apiscale_version_headers_init(ngx_conf_t *cf);
 
 
 #endif /* NGX_HTTP_APISCALE_VERSION_H_INCLUDED_ */

@@ -828,9 +828,5 @@ ngx_http_apiscale_version_merge_srv_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t
 ngx_http_apiscale_version_init(ngx_conf_t *cf)
 {
-    if (ngx_http_apiscale_version_section(cf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_apiscale_version_headers_init(cf);
+    return ngx_http_apiscale_version_section(cf);
 }

@@ -34,8 +34,8 @@ typedef struct {
 } ngx_http_apiscale_version_place_t;
 
 
-static ngx_int_t ngx_http_apiscale_version_header_filter(
-    ngx_http_request_t *r);
+static ngx_int_t ngx_http_apiscale_version_send(ngx_http_request_t *r,
+    ngx_http_apiscale_version_ctx_t *ctx) ngx_http_apiscale_noinline;
 static ngx_uint_t ngx_http_apiscale_version_stated(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_version_add_link(ngx_http_request_t *r,
@@ -52,42 +52,44 @@ static ngx_int_t ngx_http_apiscale_version_safe(ngx_http_request_t *r,
     ngx_str_t *s);
 
 
-static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+/*
+ * Adds the headers of a version that is deprecated, or announces its end.
+ */
 
-
-static ngx_int_t
-ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
+ngx_int_t
+ngx_http_apiscale_version_headers(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec)
 {
-    ngx_uint_t                             stated;
-    ngx_http_apiscale_request_t           *rec;
-    ngx_http_apiscale_version_t           *v;
-    ngx_http_apiscale_version_ctx_t       *ctx;
-    ngx_http_apiscale_version_srv_conf_t  *scf;
-
-    scf = ngx_http_get_module_srv_conf(r, ngx_http_apiscale_version_module);
-
-    if (scf->apis == NULL || r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
-
-    rec = ngx_http_apiscale_get_request(r);
-
-    if (rec == NULL || rec->version == NULL) {
-        return ngx_http_next_header_filter(r);
-    }
+    ngx_http_apiscale_version_t      *v;
+    ngx_http_apiscale_version_ctx_t  *ctx;
 
     ctx = rec->version;
     v = ctx->version;
 
     if (v == NULL) {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
 
     if (ctx->status == NGX_HTTP_APISCALE_VERSION_CURRENT
         && (v->sunset_value.len == 0 || v->deprecation_value.len))
     {
-        return ngx_http_next_header_filter(r);
+        return NGX_OK;
     }
+
+    return ngx_http_apiscale_version_send(r, ctx);
+}
+
+
+/* not inlined: current versions are not to pay for its frame */
+
+static ngx_int_t
+ngx_http_apiscale_version_send(ngx_http_request_t *r,
+    ngx_http_apiscale_version_ctx_t *ctx)
+{
+    ngx_uint_t                    stated;
+    ngx_http_apiscale_version_t  *v;
+
+    v = ctx->version;
 
     stated = ngx_http_apiscale_version_stated(r, ctx);
 
@@ -110,13 +112,11 @@ ngx_http_apiscale_version_header_filter(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    if (!(stated & NGX_HTTP_APISCALE_VERSION_HAS_LINK)
-        && ngx_http_apiscale_version_add_link(r, ctx) != NGX_OK)
-    {
-        return NGX_ERROR;
+    if (stated & NGX_HTTP_APISCALE_VERSION_HAS_LINK) {
+        return NGX_OK;
     }
 
-    return ngx_http_next_header_filter(r);
+    return ngx_http_apiscale_version_add_link(r, ctx);
 }
 
 
@@ -512,20 +512,6 @@ ngx_http_apiscale_version_safe(ngx_http_request_t *r, ngx_str_t *s)
             *dst++ = *p;
         }
     }
-
-    return NGX_OK;
-}
-
-
-/*
- * Installs the header filter, in postconfiguration.
- */
-
-ngx_int_t
-ngx_http_apiscale_version_headers_init(ngx_conf_t *cf)
-{
-    ngx_http_next_header_filter = ngx_http_top_header_filter;
-    ngx_http_top_header_filter = ngx_http_apiscale_version_header_filter;
 
     return NGX_OK;
 }
