@@ -755,7 +755,7 @@ ngx_http_apiscale_limit_variable(ngx_http_request_t *r,
 
     rec = ngx_http_apiscale_get_request(r);
     ctx = rec ? rec->limit : NULL;
-    res = ctx ? ctx->shown : NULL;
+    res = ctx ? ngx_http_apiscale_limit_shown(ctx) : NULL;
 
     if (ctx == NULL
         || (res == NULL && data != NGX_HTTP_APISCALE_LIMIT_VAR_STATUS))

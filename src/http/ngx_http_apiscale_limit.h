@@ -173,8 +173,9 @@ typedef struct {
     ngx_http_apiscale_limit_conf_t    *conf;        /* of the first charge */
     ngx_http_apiscale_limit_result_t  *results;
     ngx_uint_t                         nresults;
-    ngx_http_apiscale_limit_result_t  *shown;
+    ngx_http_apiscale_limit_result_t  *shown;       /* once chosen */
     ngx_http_apiscale_limit_status_e   status;
+    unsigned                           chosen:1;
     unsigned                           complete:1;  /* all of conf applied */
     unsigned                           sent:1;      /* headers were added */
 } ngx_http_apiscale_limit_ctx_t;
@@ -189,6 +190,8 @@ ngx_int_t ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone,
 ngx_uint_t ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone);
 ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf);
+ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_shown(
+    ngx_http_apiscale_limit_ctx_t *ctx);
 void ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
     ngx_http_apiscale_decision_e decision);
 

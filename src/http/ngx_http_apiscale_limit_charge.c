@@ -41,8 +41,6 @@ static void ngx_http_apiscale_limit_give_back(
     ngx_http_apiscale_limit_result_t *res);
 static void ngx_http_apiscale_limit_uncharged(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now);
-static void ngx_http_apiscale_limit_choose(
-    ngx_http_apiscale_limit_ctx_t *ctx);
 static void ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_uint_t first);
@@ -133,7 +131,7 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
         ngx_http_apiscale_limit_uncharged(ctx, first, now);
     }
 
-    ngx_http_apiscale_limit_choose(ctx);
+    ctx->chosen = 0;
 
     if (lost) {
         ctx->status = NGX_HTTP_APISCALE_LIMIT_REJECTED;
@@ -193,12 +191,8 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
         ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
     }
 
-    ctx->shown = NULL;
+    ctx->chosen = 0;
     ctx->sent = 0;
-
-    if (ctx->nresults) {
-        ngx_http_apiscale_limit_choose(ctx);
-    }
 
     rec->limit = ctx;
 
@@ -275,7 +269,11 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
 
         res->ref.fingerprint = apiscale_table_fingerprint(hash ^ policy->salt);
 
-        apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
+        /* of one bucket nothing could be awaited together with its lines */
+
+        if (lcf->limits->nelts > 1) {
+            apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
+        }
     }
 
     if (ctx->nresults != first) {
@@ -523,15 +521,20 @@ ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_ctx_t *ctx,
 
 
 /*
- * Chooses the result that a client is told first: of those that rejected the
- * one with the longest wait, else the one with the least left in proportion.
+ * The result that a client is told first: of those that rejected the one with
+ * the longest wait, else the one with the least left in proportion.  NULL if
+ * no policy applied, dry runs aside.
  */
 
-static void
-ngx_http_apiscale_limit_choose(ngx_http_apiscale_limit_ctx_t *ctx)
+ngx_http_apiscale_limit_result_t *
+ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
 {
     ngx_uint_t                         i;
     ngx_http_apiscale_limit_result_t  *res, *best;
+
+    if (ctx->chosen) {
+        return ctx->shown;
+    }
 
     best = NULL;
 
@@ -563,6 +566,9 @@ ngx_http_apiscale_limit_choose(ngx_http_apiscale_limit_ctx_t *ctx)
     }
 
     ctx->shown = best;
+    ctx->chosen = 1;
+
+    return best;
 }
 
 
@@ -598,16 +604,15 @@ ngx_http_apiscale_limit_account(ngx_http_request_t *r,
         }
     }
 
-    res = ctx->shown;
+    if (ctx->status == NGX_HTTP_APISCALE_LIMIT_REJECTED) {
+        res = ngx_http_apiscale_limit_shown(ctx);
 
-    if (ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED) {
-
-        if (dry == NULL) {
-            return;
-        }
-
+    } else if (dry) {
         ctx->status = NGX_HTTP_APISCALE_LIMIT_DRY_RUN;
         res = dry;
+
+    } else {
+        return;
     }
 
     ngx_log_error(lcf->log_level, r->connection->log, 0,
@@ -625,7 +630,7 @@ ngx_http_apiscale_limit_reject(ngx_http_request_t *r,
     ngx_str_t                          detail, *name;
     ngx_http_apiscale_limit_result_t  *res;
 
-    res = ctx->shown;
+    res = ngx_http_apiscale_limit_shown(ctx);
     name = &res->policy->name;
 
     p = ngx_pnalloc(r->pool, sizeof("The quota of policy  is exhausted; "

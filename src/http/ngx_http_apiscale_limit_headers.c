@@ -167,10 +167,13 @@ ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
 
     ctx = rec->limit;
 
-    if (ctx->shown == NULL
-        || ((ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)
-            && !ctx->shown->rejected))
+    if ((ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)
+        && ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED)
     {
+        return NGX_OK;
+    }
+
+    if (ngx_http_apiscale_limit_shown(ctx) == NULL) {
         return NGX_OK;
     }
 
