@@ -192,13 +192,28 @@ ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf);
 ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_shown(
     ngx_http_apiscale_limit_ctx_t *ctx);
-void ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
-    ngx_http_apiscale_decision_e decision);
 
 uint64_t ngx_http_apiscale_limit_retry_s(
     ngx_http_apiscale_limit_result_t *res);
 uint64_t ngx_http_apiscale_limit_reset_unix(
     ngx_http_apiscale_limit_result_t *res);
+
+
+/*
+ * Counts a decision in the lane of this worker.
+ */
+
+static ngx_inline void
+ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
+    ngx_http_apiscale_decision_e decision)
+{
+    ngx_uint_t  lane;
+
+    lane = ngx_worker % NGX_HTTP_APISCALE_LIMIT_LANES;
+
+    __atomic_fetch_add(&policy->slot->decisions[lane][decision], 1,
+                       __ATOMIC_RELAXED);
+}
 
 
 #endif /* NGX_HTTP_APISCALE_LIMIT_H_INCLUDED_ */

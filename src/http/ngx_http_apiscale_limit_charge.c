@@ -24,28 +24,47 @@
 static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_make_ctx(
     ngx_http_request_t *r, ngx_http_apiscale_request_t *rec,
     ngx_http_apiscale_limit_conf_t *lcf);
+static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_extend_ctx(
+    ngx_http_request_t *r, ngx_http_apiscale_request_t *rec,
+    ngx_http_apiscale_limit_conf_t *lcf)
+    ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx);
+static ngx_uint_t ngx_http_apiscale_limit_met(
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t n,
+    ngx_http_apiscale_limit_policy_t *policy)
+    ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_limit_key(ngx_http_request_t *r,
     ngx_http_apiscale_limit_t *limit,
     u_char net[NGX_HTTP_APISCALE_NET_LEN], ngx_str_t *key);
 static uint64_t ngx_http_apiscale_limit_cost(ngx_http_request_t *r,
-    ngx_http_complex_value_t *cv);
+    ngx_http_complex_value_t *cv)
+    ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_check(
     ngx_http_apiscale_limit_result_t *res, uint64_t now);
 static void ngx_http_apiscale_limit_charge(
     ngx_http_apiscale_limit_result_t *res, uint64_t now);
+static void ngx_http_apiscale_limit_charge_again(
+    ngx_http_apiscale_limit_result_t *res)
+    ngx_http_apiscale_noinline;
 static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_charge_all(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now);
 static void ngx_http_apiscale_limit_give_back(
-    ngx_http_apiscale_limit_result_t *res);
+    ngx_http_apiscale_limit_result_t *res)
+    ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_uncharged(
-    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now);
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now)
+    ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_uint_t first);
+static void ngx_http_apiscale_limit_log(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_result_t *res)
+    ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_limit_reject(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx);
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx)
+    ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_members(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec, ngx_apiscale_text_t *t);
 
@@ -151,19 +170,54 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
 
 
 /*
- * The request's limiter state with room for the results of a location; those
- * of an earlier location, before a redirect, are kept.
+ * The request's limiter state with room for the results of a location.
  */
 
 static ngx_http_apiscale_limit_ctx_t *
 ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec, ngx_http_apiscale_limit_conf_t *lcf)
 {
+    ngx_http_apiscale_limit_ctx_t  *ctx;
+
+    if (rec->limit) {
+        return ngx_http_apiscale_limit_extend_ctx(r, rec, lcf);
+    }
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_limit_ctx_t)
+                              + lcf->limits->nelts
+                                * sizeof(ngx_http_apiscale_limit_result_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->conf = lcf;
+    ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
+    ctx->nresults = 0;
+    ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
+    ctx->chosen = 0;
+    ctx->complete = 0;
+    ctx->sent = 0;
+
+    rec->limit = ctx;
+
+    return ctx;
+}
+
+
+/*
+ * As above after a redirect: the results of the earlier location are kept.
+ * If no policy applied there, the new location is the one that counts.
+ */
+
+static ngx_http_apiscale_limit_ctx_t *
+ngx_http_apiscale_limit_extend_ctx(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_http_apiscale_limit_conf_t *lcf)
+{
     ngx_uint_t                      n;
     ngx_http_apiscale_limit_ctx_t  *ctx, *old;
 
     old = rec->limit;
-    n = lcf->limits->nelts + (old ? old->nresults : 0);
+    n = lcf->limits->nelts + old->nresults;
 
     ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_limit_ctx_t)
                            + n * sizeof(ngx_http_apiscale_limit_result_t));
@@ -171,28 +225,20 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
         return NULL;
     }
 
+    *ctx = *old;
+
     ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
+    ctx->chosen = 0;
+    ctx->sent = 0;
 
-    if (old && old->nresults) {
-        ctx->conf = old->conf;
-        ctx->nresults = old->nresults;
-        ctx->complete = old->complete;
-        ctx->status = old->status;
+    ngx_memcpy(ctx->results, old->results,
+               old->nresults * sizeof(ngx_http_apiscale_limit_result_t));
 
-        ngx_memcpy(ctx->results, old->results,
-                   old->nresults * sizeof(ngx_http_apiscale_limit_result_t));
-
-    } else {
-        /* before a redirect no policy applied, if there was a location */
-
+    if (ctx->nresults == 0) {
         ctx->conf = lcf;
-        ctx->nresults = 0;
         ctx->complete = 0;
         ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
     }
-
-    ctx->chosen = 0;
-    ctx->sent = 0;
 
     rec->limit = ctx;
 
@@ -213,7 +259,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     u_char                              net[NGX_HTTP_APISCALE_NET_LEN];
     uint64_t                            hash;
     ngx_str_t                           key;
-    ngx_uint_t                          i, j, first;
+    ngx_uint_t                          i, first;
     ngx_http_apiscale_limit_t         **limits, *limit, *known;
     ngx_http_apiscale_limit_zone_t     *zone;
     ngx_http_apiscale_limit_result_t   *res;
@@ -230,13 +276,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
         limit = limits[i];
         policy = limit->policy;
 
-        for (j = 0; j < first; j++) {
-            if (ctx->results[j].policy == policy) {
-                break;
-            }
-        }
-
-        if (j < first) {
+        if (first && ngx_http_apiscale_limit_met(ctx, first, policy)) {
             continue;
         }
 
@@ -281,6 +321,24 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/* whether a policy is among the results of an earlier location */
+
+static ngx_uint_t
+ngx_http_apiscale_limit_met(ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_uint_t n, ngx_http_apiscale_limit_policy_t *policy)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < n; i++) {
+        if (ctx->results[i].policy == policy) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -376,8 +434,6 @@ static void
 ngx_http_apiscale_limit_charge(ngx_http_apiscale_limit_result_t *res,
     uint64_t now)
 {
-    ngx_uint_t                         i;
-    apiscale_table_rc_e                rc;
     ngx_http_apiscale_limit_policy_t  *policy;
 
     if (res->cost == 0) {
@@ -386,20 +442,38 @@ ngx_http_apiscale_limit_charge(ngx_http_apiscale_limit_result_t *res,
 
     policy = res->policy;
 
+    if (apiscale_table_commit(&policy->zone->table, &res->ref,
+                              policy->generation, res->gcra.tat, now)
+        != APISCALE_TABLE_OK)
+    {
+        ngx_http_apiscale_limit_charge_again(res);
+    }
+}
+
+
+static void
+ngx_http_apiscale_limit_charge_again(ngx_http_apiscale_limit_result_t *res)
+{
+    uint64_t                           now;
+    ngx_uint_t                         i;
+    ngx_http_apiscale_limit_policy_t  *policy;
+
+    policy = res->policy;
+
     for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_TRIES; i++) {
-
-        rc = apiscale_table_commit(&policy->zone->table, &res->ref,
-                                   policy->generation, res->gcra.tat, now);
-
-        if (rc == APISCALE_TABLE_OK) {
-            return;
-        }
 
         now = ngx_apiscale_monotonic_ticks();
 
         ngx_http_apiscale_limit_check(res, now);
 
         if (res->rejected) {
+            return;
+        }
+
+        if (apiscale_table_commit(&policy->zone->table, &res->ref,
+                                  policy->generation, res->gcra.tat, now)
+            == APISCALE_TABLE_OK)
+        {
             return;
         }
     }
@@ -605,16 +679,20 @@ ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     }
 
     if (ctx->status == NGX_HTTP_APISCALE_LIMIT_REJECTED) {
-        res = ngx_http_apiscale_limit_shown(ctx);
+        ngx_http_apiscale_limit_log(r, lcf,
+                                    ngx_http_apiscale_limit_shown(ctx));
 
     } else if (dry) {
         ctx->status = NGX_HTTP_APISCALE_LIMIT_DRY_RUN;
-        res = dry;
-
-    } else {
-        return;
+        ngx_http_apiscale_limit_log(r, lcf, dry);
     }
+}
 
+
+static void
+ngx_http_apiscale_limit_log(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_result_t *res)
+{
     ngx_log_error(lcf->log_level, r->connection->log, 0,
                   "limiting requests%s by policy \"%V\" of zone \"%V\"",
                   res->dry_run ? ", dry run," : "", &res->policy->name,

@@ -546,23 +546,6 @@ ngx_http_apiscale_limit_generation(ngx_http_apiscale_limit_policy_t *policy)
 }
 
 
-/*
- * Counts a decision in the lane of this worker.
- */
-
-void
-ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
-    ngx_http_apiscale_decision_e decision)
-{
-    ngx_uint_t  lane;
-
-    lane = ngx_worker % NGX_HTTP_APISCALE_LIMIT_LANES;
-
-    __atomic_fetch_add(&policy->slot->decisions[lane][decision], 1,
-                       __ATOMIC_RELAXED);
-}
-
-
 static uint64_t
 ngx_http_apiscale_limit_decisions(ngx_http_apiscale_limit_policy_t *policy,
     ngx_uint_t decision)
