@@ -16,11 +16,6 @@
  */
 #define APISCALE_TABLE_ABANDONED  APISCALE_TICKS_PER_SEC
 
-/* tries of one insertion; each that fails is another process's progress */
-#define APISCALE_TABLE_TRIES      64
-
-
-typedef unsigned __int128  apiscale_u128_t;
 
 
 typedef struct {
@@ -30,50 +25,6 @@ typedef struct {
     apiscale_entry_t   other_old;
     unsigned           settled;
 } apiscale_scan_t;
-
-
-static int
-apiscale_entry_cas(apiscale_entry_t *e, const apiscale_entry_t *old,
-    uint64_t key, uint64_t state)
-{
-    union {
-        apiscale_entry_t  entry;
-        apiscale_u128_t   word;
-    } from, to;
-
-    from.entry = *old;
-    to.entry.key = key;
-    to.entry.state = state;
-
-    return __sync_bool_compare_and_swap((apiscale_u128_t *) e, from.word,
-                                        to.word);
-}
-
-
-/*
- * Reads an entry whose halves belong together, as far as its key tells: a
- * torn pair of one key is caught by the compare-and-swap that follows.
- */
-
-static inline void
-apiscale_entry_read(const apiscale_entry_t *e, apiscale_entry_t *old)
-{
-    unsigned  i;
-
-    for (i = 0; i < APISCALE_TABLE_TRIES; i++) {
-        old->key = __atomic_load_n(&e->key, __ATOMIC_ACQUIRE);
-        old->state = __atomic_load_n(&e->state, __ATOMIC_ACQUIRE);
-
-        if (__atomic_load_n(&e->key, __ATOMIC_RELAXED) == old->key) {
-            return;
-        }
-    }
-
-    /* the line changes owner all the time: the key is not here any more */
-
-    old->key = 0;
-    old->state = 0;
-}
 
 
 static int
@@ -100,43 +51,6 @@ apiscale_entry_loss(const apiscale_entry_t *e)
 
 
 /*
- * A key's two sets, one in each half of the table: when both are equally full
- * the first is taken, which with halves fills the table more evenly than with
- * any two sets (B. Voecking, "How asymmetry helps load balancing", 2003).
- * They come from the fingerprint alone, so that a table can be rebuilt in
- * another size from its entries.
- */
-
-static apiscale_set_t *
-apiscale_table_set(const apiscale_table_t *t, uint64_t fingerprint, unsigned i)
-{
-    uint32_t  half;
-
-    half = t->nsets / 2;
-
-    if (i == 0) {
-        return &t->sets[((fingerprint >> 32) * half) >> 32];
-    }
-
-    return &t->sets[half + (((fingerprint >> 5 & UINT32_MAX)
-                             * (t->nsets - half)) >> 32)];
-}
-
-
-/*
- * The fingerprint of a key from its 64-bit hash: never 0, flags cleared.
- */
-
-uint64_t
-apiscale_table_fingerprint(uint64_t hash)
-{
-    hash &= ~APISCALE_KEY_FLAGS;
-
-    return hash ? hash : APISCALE_KEY_FLAGS + 1;
-}
-
-
-/*
  * Starts loading both lines of a key: a cold line takes about 100 ns, and
  * the lines of several policies are better awaited together.
  */
@@ -146,50 +60,6 @@ apiscale_table_prefetch(const apiscale_table_t *t, uint64_t fingerprint)
 {
     __builtin_prefetch(apiscale_table_set(t, fingerprint, 0), 1);
     __builtin_prefetch(apiscale_table_set(t, fingerprint, 1), 1);
-}
-
-
-/*
- * Looks a key up.  ref->entry is its settled entry, ref->key and ref->state
- * what it held; NULL and zeroes when there is none.
- */
-
-void
-apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
-    apiscale_ref_t *ref)
-{
-    unsigned           i, j;
-    uint64_t           key;
-    apiscale_set_t    *set;
-    apiscale_entry_t  *e, old;
-
-    ref->fingerprint = fingerprint;
-
-    for (i = 0; i < 2; i++) {
-        set = apiscale_table_set(t, fingerprint, i);
-
-        for (j = 0; j < APISCALE_TABLE_WAYS; j++) {
-            e = &set->entries[j];
-            key = __atomic_load_n(&e->key, __ATOMIC_RELAXED);
-
-            if ((key & ~APISCALE_KEY_GENERATION) != fingerprint) {
-                continue;
-            }
-
-            apiscale_entry_read(e, &old);
-
-            if ((old.key & ~APISCALE_KEY_GENERATION) == fingerprint) {
-                ref->entry = e;
-                ref->key = old.key;
-                ref->state = old.state;
-                return;
-            }
-        }
-    }
-
-    ref->entry = NULL;
-    ref->key = 0;
-    ref->state = 0;
 }
 
 
@@ -308,7 +178,7 @@ apiscale_table_scan(const apiscale_table_t *t, uint64_t fingerprint,
  * must have been in place before the scan began that found it alone.
  */
 
-static apiscale_table_rc_e
+apiscale_table_rc_e
 apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
     unsigned generation, uint64_t state, uint64_t now)
 {
@@ -378,36 +248,6 @@ apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
     }
 
     return APISCALE_TABLE_AGAIN;
-}
-
-
-/*
- * Writes a state for the key that "ref" found, under a rate generation of
- * 0 .. 15.  APISCALE_TABLE_AGAIN: nothing was written since the entry changed
- * or the key was inserted by another process meanwhile; find it again and
- * decide anew.
- */
-
-apiscale_table_rc_e
-apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
-    unsigned generation, uint64_t state, uint64_t now)
-{
-    apiscale_entry_t  old;
-
-    if (ref->entry) {
-        old.key = ref->key;
-        old.state = ref->state;
-
-        return apiscale_entry_cas(ref->entry, &old,
-                                  ref->fingerprint | generation, state)
-               ? APISCALE_TABLE_OK : APISCALE_TABLE_AGAIN;
-    }
-
-    if (state <= now) {
-        return APISCALE_TABLE_OK;
-    }
-
-    return apiscale_table_insert(t, ref->fingerprint, generation, state, now);
 }
 
 

@@ -162,8 +162,8 @@ typedef struct {
     uint64_t                           cost;
     apiscale_ref_t                     ref;
     apiscale_gcra_result_t             gcra;
-    unsigned                           dry_run:1;
-    unsigned                           rejected:1;
+    ngx_flag_t                         dry_run;
+    ngx_flag_t                         rejected;
 } ngx_http_apiscale_limit_result_t;
 
 
@@ -175,9 +175,9 @@ typedef struct {
     ngx_uint_t                         nresults;
     ngx_http_apiscale_limit_result_t  *shown;       /* once chosen */
     ngx_http_apiscale_limit_status_e   status;
-    unsigned                           chosen:1;
-    unsigned                           complete:1;  /* all of conf applied */
-    unsigned                           sent:1;      /* headers were added */
+    unsigned                           chosen;
+    unsigned                           complete;    /* all of conf applied */
+    unsigned                           sent;        /* headers were added */
 } ngx_http_apiscale_limit_ctx_t;
 
 

@@ -49,7 +49,10 @@ static void ngx_http_apiscale_limit_charge_again(
     ngx_http_apiscale_noinline;
 static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_charge_all(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now);
+static void ngx_http_apiscale_limit_give_back_one(
+    ngx_http_apiscale_limit_result_t *res);
 static void ngx_http_apiscale_limit_give_back(
+    ngx_http_apiscale_limit_result_t *begin,
     ngx_http_apiscale_limit_result_t *res)
     ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_uncharged(
@@ -90,11 +93,11 @@ ngx_int_t
 ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
 {
     uint64_t                           now;
-    ngx_uint_t                         i, first;
+    ngx_uint_t                         first;
     ngx_http_apiscale_request_t       *rec;
     ngx_http_apiscale_limit_ctx_t     *ctx;
     ngx_http_apiscale_limit_conf_t    *lcf;
-    ngx_http_apiscale_limit_result_t  *lost;
+    ngx_http_apiscale_limit_result_t  *res, *end, *lost;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_limit_module);
 
@@ -134,11 +137,13 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
     now = ngx_apiscale_monotonic_ticks();
     lost = NULL;
 
-    for (i = first; i < ctx->nresults; i++) {
-        ngx_http_apiscale_limit_check(&ctx->results[i], now);
+    end = ctx->results + ctx->nresults;
 
-        if (ctx->results[i].rejected && !ctx->results[i].dry_run) {
-            lost = &ctx->results[i];
+    for (res = ctx->results + first; res < end; res++) {
+        ngx_http_apiscale_limit_check(res, now);
+
+        if (res->rejected && !res->dry_run) {
+            lost = res;
         }
     }
 
@@ -262,7 +267,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_uint_t                          i, first;
     ngx_http_apiscale_limit_t         **limits, *limit, *known;
     ngx_http_apiscale_limit_zone_t     *zone;
-    ngx_http_apiscale_limit_result_t   *res;
+    ngx_http_apiscale_limit_result_t   *res, *next;
     ngx_http_apiscale_limit_policy_t   *policy;
 
     ngx_str_null(&key);
@@ -271,6 +276,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     known = NULL;
     limits = lcf->limits->elts;
     first = ctx->nresults;
+    next = ctx->results + first;
 
     for (i = 0; i < lcf->limits->nelts; i++) {
         limit = limits[i];
@@ -299,10 +305,10 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
             hash = apiscale_siphash_final(&zone->hash, key.data, key.len);
         }
 
-        res = &ctx->results[ctx->nresults++];
+        res = next++;
 
         res->policy = policy;
-        res->dry_run = limit->dry_run || lcf->dry_run;
+        res->dry_run = limit->dry_run | lcf->dry_run;
         res->rejected = 0;
         res->cost = limit->cost ? ngx_http_apiscale_limit_cost(r, limit->cost)
                                 : 1;
@@ -315,6 +321,8 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
             apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
         }
     }
+
+    ctx->nresults = next - ctx->results;
 
     if (ctx->nresults != first) {
         ctx->complete = (first == 0 && ctx->nresults == lcf->limits->nelts);
@@ -494,11 +502,12 @@ static ngx_http_apiscale_limit_result_t *
 ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_uint_t first, uint64_t now)
 {
-    ngx_uint_t                         i;
-    ngx_http_apiscale_limit_result_t  *res;
+    ngx_http_apiscale_limit_result_t  *res, *begin, *end;
 
-    for (i = first; i < ctx->nresults; i++) {
-        res = &ctx->results[i];
+    begin = ctx->results + first;
+    end = ctx->results + ctx->nresults;
+
+    for (res = begin; res < end; res++) {
 
         if (res->rejected) {
             continue;                     /* a dry run */
@@ -507,11 +516,7 @@ ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_ctx_t *ctx,
         ngx_http_apiscale_limit_charge(res, now);
 
         if (res->rejected && !res->dry_run) {
-
-            while (i-- > first) {
-                ngx_http_apiscale_limit_give_back(&ctx->results[i]);
-            }
-
+            ngx_http_apiscale_limit_give_back(begin, res);
             return res;
         }
     }
@@ -520,12 +525,25 @@ ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_ctx_t *ctx,
 }
 
 
+/* takes the charges back that were made before "res" rejected */
+
+static void
+ngx_http_apiscale_limit_give_back(ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *res)
+{
+    while (res-- > begin) {
+        ngx_http_apiscale_limit_give_back_one(res);
+    }
+}
+
+
 /*
  * Takes a charge of this very request back, while the client waits.
  */
 
 static void
-ngx_http_apiscale_limit_give_back(ngx_http_apiscale_limit_result_t *res)
+ngx_http_apiscale_limit_give_back_one(
+    ngx_http_apiscale_limit_result_t *res)
 {
     uint64_t                           now, tat, amount, written;
     ngx_uint_t                         i;
@@ -655,26 +673,27 @@ ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_uint_t first)
 {
-    ngx_uint_t                         i;
-    ngx_http_apiscale_limit_result_t  *res, *dry;
+    ngx_http_apiscale_limit_result_t  *res, *end, *dry;
 
     dry = NULL;
+    end = ctx->results + ctx->nresults;
 
-    for (i = first; i < ctx->nresults; i++) {
-        res = &ctx->results[i];
+    for (res = ctx->results + first; res < end; res++) {
 
-        if (res->rejected && res->dry_run) {
+        if (!res->rejected) {
+            if (ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED) {
+                ngx_http_apiscale_limit_count(res->policy,
+                                           NGX_HTTP_APISCALE_DECISION_PASSED);
+            }
+
+        } else if (res->dry_run) {
             ngx_http_apiscale_limit_count(res->policy,
                                           NGX_HTTP_APISCALE_DECISION_DRY_RUN);
             dry = res;
 
-        } else if (res->rejected) {
+        } else {
             ngx_http_apiscale_limit_count(res->policy,
                                          NGX_HTTP_APISCALE_DECISION_REJECTED);
-
-        } else if (ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED) {
-            ngx_http_apiscale_limit_count(res->policy,
-                                          NGX_HTTP_APISCALE_DECISION_PASSED);
         }
     }
 

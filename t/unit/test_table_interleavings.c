@@ -33,6 +33,7 @@ static void yield(void);
 #define apiscale_table_prefetch     il_prefetch
 #define apiscale_table_find         il_find
 #define apiscale_table_commit       il_commit
+#define apiscale_table_insert       il_insert
 #define apiscale_table_copy         il_copy
 #define apiscale_table_live         il_live
 
