@@ -439,11 +439,15 @@ ngx_http_apiscale_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (rec->version && ngx_http_apiscale_version_headers(r, rec) != NGX_OK) {
+    if (rec->headers & NGX_HTTP_APISCALE_VERSIONS
+        && ngx_http_apiscale_version_headers(r, rec) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (rec->limit && ngx_http_apiscale_limit_headers(r, rec) != NGX_OK) {
+    if (rec->headers & NGX_HTTP_APISCALE_LIMIT
+        && ngx_http_apiscale_limit_headers(r, rec) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -79,6 +79,10 @@ struct ngx_http_apiscale_request_s {
     ngx_uint_t                          status;
     ngx_uint_t                          uri_changes;
 
+    /* a feature that has headers to add sets its NGX_HTTP_APISCALE_... */
+
+    ngx_uint_t                          headers;
+
     /* the feature that holds its state there, and nobody else */
 
     void                               *limit;

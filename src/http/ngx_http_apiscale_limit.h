@@ -176,7 +176,7 @@ typedef struct {
     ngx_http_apiscale_limit_result_t  *shown;       /* once chosen */
     ngx_http_apiscale_limit_status_e   status;
     unsigned                           chosen;
-    unsigned                           complete;    /* all of conf applied */
+    unsigned                           extended;    /* in several locations */
     unsigned                           sent;        /* headers were added */
 } ngx_http_apiscale_limit_ctx_t;
 

@@ -21,6 +21,8 @@
 #define NGX_HTTP_APISCALE_LIMIT_TRIES  256
 
 
+static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_decide(
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first);
 static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_make_ctx(
     ngx_http_request_t *r, ngx_http_apiscale_request_t *rec,
     ngx_http_apiscale_limit_conf_t *lcf);
@@ -48,7 +50,8 @@ static void ngx_http_apiscale_limit_charge_again(
     ngx_http_apiscale_limit_result_t *res)
     ngx_http_apiscale_noinline;
 static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_charge_all(
-    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now);
+    ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *end, uint64_t now);
 static void ngx_http_apiscale_limit_give_back_one(
     ngx_http_apiscale_limit_result_t *res);
 static void ngx_http_apiscale_limit_give_back(
@@ -56,7 +59,8 @@ static void ngx_http_apiscale_limit_give_back(
     ngx_http_apiscale_limit_result_t *res)
     ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_uncharged(
-    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first, uint64_t now)
+    ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *end, uint64_t now)
     ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
@@ -92,12 +96,11 @@ static const ngx_http_apiscale_problem_t  ngx_http_apiscale_limit_problem = {
 ngx_int_t
 ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
 {
-    uint64_t                           now;
     ngx_uint_t                         first;
     ngx_http_apiscale_request_t       *rec;
     ngx_http_apiscale_limit_ctx_t     *ctx;
     ngx_http_apiscale_limit_conf_t    *lcf;
-    ngx_http_apiscale_limit_result_t  *res, *end, *lost;
+    ngx_http_apiscale_limit_result_t  *lost;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_limit_module);
 
@@ -134,26 +137,7 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    now = ngx_apiscale_monotonic_ticks();
-    lost = NULL;
-
-    end = ctx->results + ctx->nresults;
-
-    for (res = ctx->results + first; res < end; res++) {
-        ngx_http_apiscale_limit_check(res, now);
-
-        if (res->rejected && !res->dry_run) {
-            lost = res;
-        }
-    }
-
-    if (lost == NULL) {
-        lost = ngx_http_apiscale_limit_charge_all(ctx, first, now);
-    }
-
-    if (lost) {
-        ngx_http_apiscale_limit_uncharged(ctx, first, now);
-    }
+    lost = ngx_http_apiscale_limit_decide(ctx, first);
 
     ctx->chosen = 0;
 
@@ -164,6 +148,10 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
         ctx->status = NGX_HTTP_APISCALE_LIMIT_PASSED;
     }
 
+    if (lost || !(ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)) {
+        rec->headers |= NGX_HTTP_APISCALE_LIMIT;
+    }
+
     ngx_http_apiscale_limit_account(r, lcf, ctx, first);
 
     if (lost == NULL) {
@@ -171,6 +159,44 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_apiscale_limit_reject(r, lcf, ctx);
+}
+
+
+/*
+ * Looks at all policies of the location, and charges them if all of them
+ * admit the request.  NULL, or a result that rejected.
+ */
+
+static ngx_http_apiscale_limit_result_t *
+ngx_http_apiscale_limit_decide(ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_uint_t first)
+{
+    uint64_t                           now;
+    ngx_http_apiscale_limit_result_t  *res, *begin, *end, *lost;
+
+    begin = ctx->results + first;
+    end = ctx->results + ctx->nresults;
+
+    now = ngx_apiscale_monotonic_ticks();
+    lost = NULL;
+
+    for (res = begin; res < end; res++) {
+        ngx_http_apiscale_limit_check(res, now);
+
+        if (res->rejected && !res->dry_run) {
+            lost = res;
+        }
+    }
+
+    if (lost == NULL) {
+        lost = ngx_http_apiscale_limit_charge_all(begin, end, now);
+    }
+
+    if (lost) {
+        ngx_http_apiscale_limit_uncharged(begin, end, now);
+    }
+
+    return lost;
 }
 
 
@@ -200,7 +226,7 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
     ctx->nresults = 0;
     ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
     ctx->chosen = 0;
-    ctx->complete = 0;
+    ctx->extended = 0;
     ctx->sent = 0;
 
     rec->limit = ctx;
@@ -234,6 +260,7 @@ ngx_http_apiscale_limit_extend_ctx(ngx_http_request_t *r,
 
     ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
     ctx->chosen = 0;
+    ctx->extended = 1;
     ctx->sent = 0;
 
     ngx_memcpy(ctx->results, old->results,
@@ -241,7 +268,7 @@ ngx_http_apiscale_limit_extend_ctx(ngx_http_request_t *r,
 
     if (ctx->nresults == 0) {
         ctx->conf = lcf;
-        ctx->complete = 0;
+        ctx->extended = 0;
         ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
     }
 
@@ -306,6 +333,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
         }
 
         res = next++;
+        ctx->nresults++;
 
         res->policy = policy;
         res->dry_run = limit->dry_run | lcf->dry_run;
@@ -320,12 +348,6 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
         if (lcf->limits->nelts > 1) {
             apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
         }
-    }
-
-    ctx->nresults = next - ctx->results;
-
-    if (ctx->nresults != first) {
-        ctx->complete = (first == 0 && ctx->nresults == lcf->limits->nelts);
     }
 
     return NGX_OK;
@@ -499,13 +521,10 @@ ngx_http_apiscale_limit_charge_again(ngx_http_apiscale_limit_result_t *res)
  */
 
 static ngx_http_apiscale_limit_result_t *
-ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_uint_t first, uint64_t now)
+ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *end, uint64_t now)
 {
-    ngx_http_apiscale_limit_result_t  *res, *begin, *end;
-
-    begin = ctx->results + first;
-    end = ctx->results + ctx->nresults;
+    ngx_http_apiscale_limit_result_t  *res;
 
     for (res = begin; res < end; res++) {
 
@@ -592,15 +611,13 @@ ngx_http_apiscale_limit_give_back_one(
  */
 
 static void
-ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_uint_t first, uint64_t now)
+ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *end, uint64_t now)
 {
     uint64_t                           tat;
-    ngx_uint_t                         i;
     ngx_http_apiscale_limit_result_t  *res;
 
-    for (i = first; i < ctx->nresults; i++) {
-        res = &ctx->results[i];
+    for (res = begin; res < end; res++) {
 
         if (!res->rejected) {
             tat = res->gcra.tat - res->cost * res->policy->gcra.interval;

@@ -49,8 +49,6 @@ typedef enum {
 
 static uint64_t ngx_http_apiscale_limit_reset_delta(
     ngx_http_apiscale_limit_result_t *res);
-static ngx_int_t ngx_http_apiscale_limit_send(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_ctx_t *ctx) ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_limit_origin(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
@@ -163,32 +161,15 @@ ngx_int_t
 ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec)
 {
-    ngx_http_apiscale_limit_ctx_t  *ctx;
+    ngx_uint_t                        headers;
+    ngx_http_apiscale_limit_ctx_t    *ctx;
+    ngx_http_apiscale_limit_origin_t  origin;
 
     ctx = rec->limit;
-
-    if ((ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)
-        && ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED)
-    {
-        return NGX_OK;
-    }
 
     if (ngx_http_apiscale_limit_shown(ctx) == NULL) {
         return NGX_OK;
     }
-
-    return ngx_http_apiscale_limit_send(r, ctx);
-}
-
-
-/* not inlined: responses without our headers are not to pay for its frame */
-
-static ngx_int_t
-ngx_http_apiscale_limit_send(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_ctx_t *ctx)
-{
-    ngx_uint_t                        headers;
-    ngx_http_apiscale_limit_origin_t  origin;
 
     headers = ctx->conf->headers;
 
@@ -546,7 +527,7 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
 
     /* usually all policies of the location apply, and their list is known */
 
-    if (ctx->complete) {
+    if (!ctx->extended && ctx->nresults == ctx->conf->limits->nelts) {
         policies = ctx->conf->policy_header;
         policy = 0;
 

@@ -20,6 +20,8 @@
 #define NGX_HTTP_APISCALE_GONE               410
 
 
+static ngx_uint_t ngx_http_apiscale_version_announced(
+    ngx_http_apiscale_version_ctx_t *ctx);
 static ngx_http_apiscale_version_api_t *ngx_http_apiscale_version_api(
     ngx_http_request_t *r, apiscale_version_segment_t *seg);
 static ngx_int_t ngx_http_apiscale_version_ask(ngx_http_request_t *r,
@@ -204,6 +206,10 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
                    "apiscale version: \"%V\" of \"%V\", status:%ui",
                    &ctx->version->name, &api->name, ctx->status);
 
+    if (ngx_http_apiscale_version_announced(ctx)) {
+        rec->headers |= NGX_HTTP_APISCALE_VERSIONS;
+    }
+
     if (ctx->status == NGX_HTTP_APISCALE_VERSION_SUNSET
         && !ngx_http_apiscale_preflight(r))
     {
@@ -211,6 +217,17 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
     }
 
     return ngx_http_apiscale_version_rewrite(r, ctx);
+}
+
+
+/* a sunset without a date of deprecation is announced from the beginning */
+
+static ngx_uint_t
+ngx_http_apiscale_version_announced(ngx_http_apiscale_version_ctx_t *ctx)
+{
+    return ctx->status != NGX_HTTP_APISCALE_VERSION_CURRENT
+           || (ctx->version->sunset_value.len
+               && ctx->version->deprecation_value.len == 0);
 }
 
 

@@ -34,8 +34,6 @@ typedef struct {
 } ngx_http_apiscale_version_place_t;
 
 
-static ngx_int_t ngx_http_apiscale_version_send(ngx_http_request_t *r,
-    ngx_http_apiscale_version_ctx_t *ctx) ngx_http_apiscale_noinline;
 static ngx_uint_t ngx_http_apiscale_version_stated(ngx_http_request_t *r,
     ngx_http_apiscale_version_ctx_t *ctx);
 static ngx_int_t ngx_http_apiscale_version_add_link(ngx_http_request_t *r,
@@ -60,35 +58,11 @@ ngx_int_t
 ngx_http_apiscale_version_headers(ngx_http_request_t *r,
     ngx_http_apiscale_request_t *rec)
 {
+    ngx_uint_t                        stated;
     ngx_http_apiscale_version_t      *v;
     ngx_http_apiscale_version_ctx_t  *ctx;
 
     ctx = rec->version;
-    v = ctx->version;
-
-    if (v == NULL) {
-        return NGX_OK;
-    }
-
-    if (ctx->status == NGX_HTTP_APISCALE_VERSION_CURRENT
-        && (v->sunset_value.len == 0 || v->deprecation_value.len))
-    {
-        return NGX_OK;
-    }
-
-    return ngx_http_apiscale_version_send(r, ctx);
-}
-
-
-/* not inlined: current versions are not to pay for its frame */
-
-static ngx_int_t
-ngx_http_apiscale_version_send(ngx_http_request_t *r,
-    ngx_http_apiscale_version_ctx_t *ctx)
-{
-    ngx_uint_t                    stated;
-    ngx_http_apiscale_version_t  *v;
-
     v = ctx->version;
 
     stated = ngx_http_apiscale_version_stated(r, ctx);
