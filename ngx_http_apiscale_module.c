@@ -382,7 +382,7 @@ ngx_http_apiscale_add_header(ngx_http_request_t *r, const char *key,
         return NGX_ERROR;
     }
 
-    h->hash = 1;
+    h->hash = NGX_HTTP_APISCALE_LINE;
     h->key.len = key_len;
     h->key.data = (u_char *) key;
     h->value.len = len;

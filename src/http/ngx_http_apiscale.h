@@ -28,6 +28,15 @@
 
 
 /*
+ * The hash of response header lines that ngx_http_apiscale_add_header() adds.
+ * nginx looks only whether it is 0, the hash of a line from an upstream server
+ * is never so small, and other modules use 1.
+ */
+
+#define NGX_HTTP_APISCALE_LINE     2
+
+
+/*
  * A kind of error that this module originates (RFC 9457).  Constant; "code"
  * is the stable word, "type" a URI, or NULL for apiscale_problem_base + code.
  */
@@ -79,7 +88,10 @@ struct ngx_http_apiscale_request_s {
     ngx_uint_t                          status;
     ngx_uint_t                          uri_changes;
 
-    /* a feature that has headers to add sets its NGX_HTTP_APISCALE_... */
+    /*
+     * A feature that has headers to add sets its NGX_HTTP_APISCALE_...; where
+     * none is set nothing is exposed to scripts of other origins.
+     */
 
     ngx_uint_t                          headers;
 
@@ -202,6 +214,7 @@ extern ngx_module_t  ngx_http_apiscale_client_module;
 extern ngx_module_t  ngx_http_apiscale_metrics_module;
 extern ngx_module_t  ngx_http_apiscale_limit_module;
 extern ngx_module_t  ngx_http_apiscale_version_module;
+extern ngx_module_t  ngx_http_apiscale_expose_module;
 
 
 /*
