@@ -23,6 +23,7 @@
 #include "apiscale_histogram.h"
 #include "apiscale_siphash.h"
 #include "apiscale_table.h"
+#include "apiscale_topk.h"
 
 
 /* what a zone of 24m has for entries, behind its header and its slots */
@@ -353,6 +354,53 @@ micro_histogram(uint64_t n)
 }
 
 
+/* one key that is there, and keys of which nearly each replaces another */
+
+static void
+micro_topk(uint64_t n)
+{
+    char             text[16];
+    double           start;
+    uint64_t         i, x;
+    apiscale_topk_t  t;
+
+    enum { nsets = 128 };
+
+    apiscale_topk_init(&t, aligned_alloc(64, apiscale_topk_size(nsets, 1)),
+                       nsets, 1);
+
+    if (t.sets == NULL) {
+        perror("aligned_alloc");
+        exit(1);
+    }
+
+    memset(t.sets, 0, apiscale_topk_size(nsets, 1));
+    memset(text, 'k', sizeof(text));
+
+    start = micro_now(CLOCK_PROCESS_CPUTIME_ID);
+
+    for (i = 0; i < n; i++) {
+        apiscale_topk_add(&t, 0, 0x123456789abcdef0ULL, text, sizeof(text), 1);
+    }
+
+    printf("top keys: add, hot key\t%.1f ns\n",
+           (micro_now(CLOCK_PROCESS_CPUTIME_ID) - start) * 1e9 / n);
+
+    x = 1;
+    start = micro_now(CLOCK_PROCESS_CPUTIME_ID);
+
+    for (i = 0; i < n / 4; i++) {
+        x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+        apiscale_topk_add(&t, 0, x, text, sizeof(text), 1);
+    }
+
+    printf("top keys: add, a new key each time\t%.1f ns\n",
+           (micro_now(CLOCK_PROCESS_CPUTIME_ID) - start) * 1e9 / (n / 4));
+
+    free(t.sets);
+}
+
+
 /* not ours, but paid once for each decision and three times by metrics */
 
 static void
@@ -390,6 +438,7 @@ main(int argc, char **argv)
     micro_siphash(50000000 / scale, 5);
     micro_siphash(50000000 / scale, 17);
     micro_histogram(50000000 / scale);
+    micro_topk(50000000 / scale);
     micro_clock(20000000 / scale);
 
     return 0;
