@@ -41,6 +41,8 @@ typedef struct {
 
 static void *ngx_http_apiscale_create_main_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_apiscale_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_apiscale_register(ngx_conf_t *cf,
+    const ngx_http_apiscale_phase_t *ph);
 static ngx_int_t ngx_http_apiscale_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apiscale_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -64,8 +66,17 @@ static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
 
     /* after realip and limit_req, which may be set for the location */
 
-    { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_limit_handler,
-      NGX_HTTP_APISCALE_LIMIT, 1 },
+    { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_limit_arrival,
+      NGX_HTTP_APISCALE_LIMIT_AT << 0, 1 },
+
+    { NGX_HTTP_PRECONTENT_PHASE, ngx_http_apiscale_limit_access,
+      NGX_HTTP_APISCALE_LIMIT_AT << 1, 0 },
+
+    { NGX_HTTP_PRECONTENT_PHASE, ngx_http_apiscale_limit_upstream,
+      NGX_HTTP_APISCALE_LIMIT_AT << 2, 0 },
+
+    { NGX_HTTP_LOG_PHASE, ngx_http_apiscale_limit_settle_handler,
+      NGX_HTTP_APISCALE_LIMIT_SETTLES, 0 },
 
     { NGX_HTTP_LOG_PHASE, ngx_http_apiscale_metrics_log,
       NGX_HTTP_APISCALE_METRICS, 0 }
@@ -526,44 +537,28 @@ ngx_http_apiscale_create_main_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_apiscale_init(ngx_conf_t *cf)
 {
-    ngx_uint_t                        i;
-    ngx_array_t                      *handlers;
-    ngx_http_handler_pt              *h;
-    ngx_http_core_main_conf_t        *cmcf;
+    ngx_uint_t                        i, n;
     const ngx_http_apiscale_phase_t  *ph;
-    ngx_http_apiscale_main_conf_t    *amcf;
 
-    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    ph = ngx_http_apiscale_phases;
+    n = sizeof(ngx_http_apiscale_phases) / sizeof(ngx_http_apiscale_phases[0]);
 
-    for (i = 0;
-         i < sizeof(ngx_http_apiscale_phases)
-             / sizeof(ngx_http_apiscale_phases[0]);
-         i++)
-    {
-        ph = &ngx_http_apiscale_phases[i];
+    /* nginx runs the last of a phase first, but in the log phase */
 
-        if (!(amcf->features & ph->feature)) {
-            continue;
-        }
-
-        handlers = &cmcf->phases[ph->phase].handlers;
-
-        h = ngx_array_push(handlers);
-        if (h == NULL) {
+    for (i = n; i-- > 0; /* void */ ) {
+        if (ph[i].phase != NGX_HTTP_LOG_PHASE
+            && ngx_http_apiscale_register(cf, &ph[i]) != NGX_OK)
+        {
             return NGX_ERROR;
         }
+    }
 
-        if (ph->last) {
-
-            /* the first of the array runs last */
-
-            h = handlers->elts;
-            ngx_memmove(h + 1, h,
-                        (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
+    for (i = 0; i < n; i++) {
+        if (ph[i].phase == NGX_HTTP_LOG_PHASE
+            && ngx_http_apiscale_register(cf, &ph[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
         }
-
-        *h = ph->handler;
     }
 
     /*
@@ -576,6 +571,43 @@ ngx_http_apiscale_init(ngx_conf_t *cf)
 
     ngx_http_next_body_filter = ngx_http_top_body_filter;
     ngx_http_top_body_filter = ngx_http_apiscale_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_register(ngx_conf_t *cf, const ngx_http_apiscale_phase_t *ph)
+{
+    ngx_array_t                    *handlers;
+    ngx_http_handler_pt            *h;
+    ngx_http_core_main_conf_t      *cmcf;
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    if (!(amcf->features & ph->feature)) {
+        return NGX_OK;
+    }
+
+    handlers = &cmcf->phases[ph->phase].handlers;
+
+    h = ngx_array_push(handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ph->last) {
+
+        /* the first of the array runs last */
+
+        h = handlers->elts;
+        ngx_memmove(h + 1, h,
+                    (handlers->nelts - 1) * sizeof(ngx_http_handler_pt));
+    }
+
+    *h = ph->handler;
 
     return NGX_OK;
 }

@@ -30,6 +30,34 @@ apiscale_gcra_refund(uint64_t tat, uint64_t now, uint64_t written,
 
 
 /*
+ * The state with "cost" requests more, whatever the bucket holds: debt, of up
+ * to the longest time that a bucket may take to refill.
+ */
+
+uint64_t
+apiscale_gcra_add(uint64_t tat, uint64_t now, uint64_t interval,
+    uint64_t cost)
+{
+    uint64_t           debt;
+    unsigned __int128  sum;
+
+    debt = tat > now ? tat - now : 0;
+
+    sum = (unsigned __int128) cost * interval + debt;
+
+    if (sum > APISCALE_GCRA_MAX_SPAN) {
+
+        /* what is owed already is not forgiven */
+
+        return now + (debt > APISCALE_GCRA_MAX_SPAN ? debt
+                                                    : APISCALE_GCRA_MAX_SPAN);
+    }
+
+    return now + (uint64_t) sum;
+}
+
+
+/*
  * The state under an emission interval "to" of a bucket whose debt was made
  * under the interval "from": so many requests are still owed as before.
  * Rounded up, so that no rescaling gives tokens away.

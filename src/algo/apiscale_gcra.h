@@ -7,9 +7,8 @@
 /*
  * The generic cell rate algorithm as arithmetic on 64-bit words.
  *
- * Depends on stdint.h only.  Time is in ticks of 2^-10 us on a clock that
- * never steps back: with whole microseconds a rate of 70,000 per second would
- * be wrong by 2 %.  A state is the theoretical arrival time (TAT) at which
+ * Depends on apiscale_clock.h only, whose ticks on a clock that never steps
+ * back are the unit of time.  A state is the theoretical arrival time (TAT) at which
  * the bucket is full again; a TAT that is not in the future is a full bucket.
  * Ticks fit in 63 bits for 285 years.
  *
@@ -24,9 +23,8 @@
 
 #include <stdint.h>
 
+#include "apiscale_clock.h"
 
-#define APISCALE_TICKS_PER_US   1024ULL
-#define APISCALE_TICKS_PER_SEC  (1000000ULL * APISCALE_TICKS_PER_US)
 
 /* the longest time that a full bucket may take to refill: 100 years */
 #define APISCALE_GCRA_MAX_SPAN                                                \
@@ -51,7 +49,6 @@ typedef struct {
 typedef struct {
     uint64_t  tat;                        /* the state to write, or the one
                                              that rejected */
-    uint64_t  remaining;                  /* requests */
     uint64_t  retry;                      /* ticks; 0 when admitted */
     uint64_t  reset;                      /* ticks until the bucket is full */
 } apiscale_gcra_result_t;
@@ -59,6 +56,8 @@ typedef struct {
 
 uint64_t apiscale_gcra_refund(uint64_t tat, uint64_t now, uint64_t written,
     uint64_t amount);
+uint64_t apiscale_gcra_add(uint64_t tat, uint64_t now, uint64_t interval,
+    uint64_t cost);
 uint64_t apiscale_gcra_rescale(uint64_t tat, uint64_t now, uint64_t from,
     uint64_t to);
 uint64_t apiscale_gcra_seconds(uint64_t ticks);
@@ -69,12 +68,11 @@ uint64_t apiscale_gcra_seconds(uint64_t ticks);
  * is "tat", and fills "res".  Nothing is written: to charge the request the
  * caller replaces the state by res->tat.
  *
- * APISCALE_ADMIT: res->tat is the new state, res->remaining what is left
- * after the charge.  APISCALE_REJECT: res->tat is max(tat, now),
- * res->remaining what is left without the charge, res->retry the wait after
- * which the same cost would be admitted, APISCALE_GCRA_NEVER when it exceeds
- * the bucket.  A cost of 0 is always admitted and changes nothing but a TAT
- * in the past.
+ * APISCALE_ADMIT: res->tat is the new state, res->reset what is owed after the
+ * charge.  APISCALE_REJECT: res->tat is max(tat, now), res->reset what is owed
+ * without the charge, res->retry the wait after which the same cost would be
+ * admitted, APISCALE_GCRA_NEVER when it exceeds the bucket.  A cost of 0 is
+ * always admitted and changes nothing but a TAT in the past.
  *
  * g->burst * g->interval must not exceed APISCALE_GCRA_MAX_SPAN.
  */
@@ -114,9 +112,23 @@ apiscale_gcra_check(const apiscale_gcra_t *g, uint64_t tat, uint64_t now,
 
     res->tat = tat + charge;
     res->reset = debt;
-    res->remaining = debt < span ? (span - debt) / g->interval : 0;
 
     return res->retry ? APISCALE_REJECT : APISCALE_ADMIT;
+}
+
+
+/*
+ * The requests that are left in a bucket which is full in "reset" ticks.
+ */
+
+static inline uint64_t
+apiscale_gcra_remaining(const apiscale_gcra_t *g, uint64_t reset)
+{
+    uint64_t  span;
+
+    span = g->burst * g->interval;
+
+    return reset < span ? (span - reset) / g->interval : 0;
 }
 
 

@@ -5,7 +5,6 @@
 
 
 #include "apiscale_table.h"
-#include "apiscale_gcra.h"
 
 #include <string.h>
 
@@ -28,13 +27,13 @@ typedef struct {
 
 
 static int
-apiscale_entry_idle(const apiscale_entry_t *e, uint64_t now)
+apiscale_entry_idle(const apiscale_entry_t *e, const apiscale_clock_t *now)
 {
     if (e->key & APISCALE_KEY_UNSETTLED) {
-        return e->state + APISCALE_TABLE_ABANDONED < now;
+        return e->state + APISCALE_TABLE_ABANDONED < now->mono;
     }
 
-    return e->state <= now;
+    return apiscale_state_left(e->state, now) == 0;
 }
 
 
@@ -44,9 +43,13 @@ apiscale_entry_idle(const apiscale_entry_t *e, uint64_t now)
  */
 
 static uint64_t
-apiscale_entry_loss(const apiscale_entry_t *e)
+apiscale_entry_loss(const apiscale_entry_t *e, const apiscale_clock_t *now)
 {
-    return (e->key & APISCALE_KEY_UNSETTLED) ? UINT64_MAX - 1 : e->state;
+    if (e->key & APISCALE_KEY_UNSETTLED) {
+        return UINT64_MAX - 1;
+    }
+
+    return apiscale_state_left(e->state, now);
 }
 
 
@@ -73,7 +76,8 @@ apiscale_table_prefetch(const apiscale_table_t *t, uint64_t fingerprint)
 
 static int
 apiscale_table_victim(const apiscale_table_t *t, uint64_t fingerprint,
-    uint64_t now, apiscale_entry_t **victim, apiscale_entry_t *old)
+    const apiscale_clock_t *now, apiscale_entry_t **victim,
+    apiscale_entry_t *old)
 {
     uint64_t           loss;
     unsigned           i, j, nidle, best_idle;
@@ -104,8 +108,8 @@ apiscale_table_victim(const apiscale_table_t *t, uint64_t fingerprint,
                     idle_at = &set->entries[j];
                 }
 
-            } else if (apiscale_entry_loss(&e) < loss) {
-                loss = apiscale_entry_loss(&e);
+            } else if (apiscale_entry_loss(&e, now) < loss) {
+                loss = apiscale_entry_loss(&e, now);
                 live = e;
                 live_at = &set->entries[j];
             }
@@ -180,7 +184,7 @@ apiscale_table_scan(const apiscale_table_t *t, uint64_t fingerprint,
 
 apiscale_table_rc_e
 apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
-    unsigned generation, uint64_t state, uint64_t now)
+    unsigned generation, uint64_t state, const apiscale_clock_t *now)
 {
     int                live;
     unsigned           i;
@@ -233,7 +237,8 @@ apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
 
         if (e == NULL
             || !apiscale_entry_cas(e, &old,
-                                   fingerprint | APISCALE_KEY_UNSETTLED, now))
+                                   fingerprint | APISCALE_KEY_UNSETTLED,
+                                   now->mono))
         {
             continue;
         }
@@ -244,7 +249,7 @@ apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
 
         seen = e;
         seen_old.key = fingerprint | APISCALE_KEY_UNSETTLED;
-        seen_old.state = now;
+        seen_old.state = now->mono;
     }
 
     return APISCALE_TABLE_AGAIN;
@@ -260,7 +265,7 @@ apiscale_table_insert(const apiscale_table_t *t, uint64_t fingerprint,
 
 uint64_t
 apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
-    uint64_t now)
+    const apiscale_clock_t *now)
 {
     uint32_t           i;
     uint64_t           lost;
@@ -276,7 +281,7 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
             apiscale_entry_read(&from->sets[i].entries[j], &e);
 
             if (e.key == 0 || (e.key & APISCALE_KEY_UNSETTLED)
-                || e.state <= now)
+                || apiscale_state_left(e.state, now) == 0)
             {
                 continue;
             }
@@ -286,7 +291,9 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
             apiscale_table_find(to, e.key & ~APISCALE_KEY_FLAGS, &ref);
 
             if (ref.entry) {
-                if (e.state > ref.state) {
+                if (apiscale_state_left(e.state, now)
+                    > apiscale_state_left(ref.state, now))
+                {
                     *ref.entry = e;
                 }
 
@@ -298,7 +305,9 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
             {
                 lost++;
 
-                if (old.state >= e.state) {
+                if (apiscale_state_left(old.state, now)
+                    >= apiscale_state_left(e.state, now))
+                {
                     continue;
                 }
             }
@@ -319,7 +328,8 @@ apiscale_table_copy(const apiscale_table_t *to, const apiscale_table_t *from,
  */
 
 uint64_t
-apiscale_table_live(const apiscale_table_t *t, uint64_t now, uint32_t sample)
+apiscale_table_live(const apiscale_table_t *t, const apiscale_clock_t *now,
+    uint32_t sample)
 {
     uint32_t           i, n;
     uint64_t           live;

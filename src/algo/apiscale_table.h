@@ -11,11 +11,12 @@
  * 16-byte compare-and-swap, so a process killed at any instruction leaves
  * nothing that another would have to wait for.
  *
- * Depends on stdint.h and a 16-byte compare-and-swap.  Time comes from the
- * caller, in ticks (see apiscale_gcra.h), and never steps back.
+ * Depends on stdint.h, on the words of apiscale_gcra.h and apiscale_window.h
+ * as far as they tell when they may be forgotten, and on a 16-byte
+ * compare-and-swap.  Time comes from the caller.
  *
  * Invariants (the proof is in docs/internals/table.md):
- *   - an entry whose state is not after "now" is equal to an absent one;
+ *   - an entry whose state is idle at "now" is equal to an absent one;
  *   - a key has at most one settled entry;
  *   - an unsettled entry (a key being inserted) carries no debt, and whoever
  *     meets it may settle or remove it.
@@ -28,6 +29,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "apiscale_clock.h"
+#include "apiscale_window.h"
 
 
 #if !defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_16) && !defined(__aarch64__)
@@ -51,7 +55,7 @@ typedef unsigned __int128  apiscale_u128_t;
 
 typedef struct {
     uint64_t  key;                        /* fingerprint and flags; 0: free */
-    uint64_t  state;                      /* the TAT, in ticks */
+    uint64_t  state;                      /* a TAT in ticks, or a counter */
 } __attribute__((aligned(16))) apiscale_entry_t;
 
 
@@ -87,14 +91,31 @@ typedef enum {
 
 void apiscale_table_prefetch(const apiscale_table_t *t, uint64_t fingerprint);
 apiscale_table_rc_e apiscale_table_insert(const apiscale_table_t *t,
-    uint64_t fingerprint, unsigned generation, uint64_t state, uint64_t now);
+    uint64_t fingerprint, unsigned generation, uint64_t state,
+    const apiscale_clock_t *now);
 uint64_t apiscale_table_copy(const apiscale_table_t *to,
-    const apiscale_table_t *from, uint64_t now);
-uint64_t apiscale_table_live(const apiscale_table_t *t, uint64_t now,
-    uint32_t sample);
+    const apiscale_table_t *from, const apiscale_clock_t *now);
+uint64_t apiscale_table_live(const apiscale_table_t *t,
+    const apiscale_clock_t *now, uint32_t sample);
 
 
 /* inline: each decision of a limit runs them */
+
+
+/*
+ * Ticks until a state is forgotten, 0 when it is idle: it may be dropped, and
+ * nothing is lost.
+ */
+
+static inline uint64_t
+apiscale_state_left(uint64_t state, const apiscale_clock_t *now)
+{
+    if (state & APISCALE_WINDOW_COUNTER) {
+        return apiscale_window_left(state, now->wall);
+    }
+
+    return state > now->mono ? state - now->mono : 0;
+}
 
 
 static inline int
@@ -231,7 +252,7 @@ apiscale_table_find(const apiscale_table_t *t, uint64_t fingerprint,
 
 static inline apiscale_table_rc_e
 apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
-    unsigned generation, uint64_t state, uint64_t now)
+    unsigned generation, uint64_t state, const apiscale_clock_t *now)
 {
     apiscale_entry_t  old;
 
@@ -244,7 +265,7 @@ apiscale_table_commit(const apiscale_table_t *t, const apiscale_ref_t *ref,
                ? APISCALE_TABLE_OK : APISCALE_TABLE_AGAIN;
     }
 
-    if (state <= now) {
+    if (apiscale_state_left(state, now) == 0) {
         return APISCALE_TABLE_OK;
     }
 

@@ -143,6 +143,11 @@ typedef struct {
 #define NGX_HTTP_APISCALE_VERSIONS 0x02
 #define NGX_HTTP_APISCALE_LIMIT    0x04
 
+/* lines with "at=", shifted by the stage, and lines that settle later */
+
+#define NGX_HTTP_APISCALE_LIMIT_AT        0x0100
+#define NGX_HTTP_APISCALE_LIMIT_SETTLES   0x0800
+
 
 #define NGX_HTTP_APISCALE_NET_LEN  17
 
@@ -186,7 +191,10 @@ ngx_int_t ngx_http_apiscale_metrics_start(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_locate(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_log(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_apiscale_limit_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_limit_arrival(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_limit_access(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_limit_upstream(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_limit_settle_handler(ngx_http_request_t *r);
 
 
 /* the parts of the umbrella's filters, for requests that have a record */

@@ -5,14 +5,19 @@
 
 
 /*
- * Rate limits: directives and variables.  The zones that lines refer to may
- * be declared behind them, so lines are only bound to their zone and policy
- * when the whole configuration was read.
+ * Rate limits: directives.  What lines refer to may be declared behind them,
+ * so they are only bound to their zones, policies and plans when the whole
+ * configuration was read.
  */
 
 
 #include "ngx_http_apiscale_limit.h"
-#include "apiscale_rate.h"
+
+
+/* the longest that "delay" may hold a request */
+#define NGX_HTTP_APISCALE_LIMIT_MAX_DELAY_S  60
+
+#define NGX_HTTP_APISCALE_LIMIT_PLAN_CONF    0x00400000
 
 
 /* parameters of a line, to find what is missing or written twice */
@@ -24,26 +29,20 @@ typedef struct {
 } ngx_http_apiscale_limit_param_t;
 
 
-typedef enum {
-    NGX_HTTP_APISCALE_LIMIT_VAR_STATUS = 0,
-    NGX_HTTP_APISCALE_LIMIT_VAR_POLICY,
-    NGX_HTTP_APISCALE_LIMIT_VAR_LIMIT,
-    NGX_HTTP_APISCALE_LIMIT_VAR_REMAINING,
-    NGX_HTTP_APISCALE_LIMIT_VAR_RESET,
-    NGX_HTTP_APISCALE_LIMIT_VAR_RETRY_AFTER
-} ngx_http_apiscale_limit_var_e;
-
-
 static char *ngx_http_apiscale_limit(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_conf_t *lcf);
+static ngx_int_t ngx_http_apiscale_limit_unique(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_t *limit);
 static void ngx_http_apiscale_limit_share_key(
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_params(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_complete(ngx_conf_t *cf,
     ngx_command_t *cmd, ngx_http_apiscale_limit_t *limit);
+static char *ngx_http_apiscale_limit_check_delay(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit);
 static char *ngx_http_apiscale_limit_set_zone(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
 static char *ngx_http_apiscale_limit_set_key(ngx_conf_t *cf,
@@ -52,31 +51,43 @@ static char *ngx_http_apiscale_limit_set_rate(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
 static char *ngx_http_apiscale_limit_set_burst(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_window(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
 static char *ngx_http_apiscale_limit_set_policy(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
 static char *ngx_http_apiscale_limit_set_cost(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_scale(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_settle(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_count(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_at(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_plan(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static char *ngx_http_apiscale_limit_set_default_plan(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value);
+static ngx_int_t ngx_http_apiscale_limit_codes(ngx_str_t *word,
+    ngx_http_apiscale_limit_codes_t *codes);
 static char *ngx_http_apiscale_limit_value(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_complex_value_t **cv);
 static char *ngx_http_apiscale_limit_set_headers(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
-static ngx_int_t ngx_http_apiscale_limit_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_apiscale_limit_add_variables(ngx_conf_t *cf);
-
 static void *ngx_http_apiscale_limit_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_apiscale_limit_init_main_conf(ngx_conf_t *cf,
     void *conf);
-static char *ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
-    ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_zone_t *zone);
-static char *ngx_http_apiscale_limit_items(ngx_conf_t *cf,
-    ngx_http_apiscale_limit_policy_t *policy);
 static void *ngx_http_apiscale_limit_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_apiscale_limit_merge_loc_conf(ngx_conf_t *cf,
     void *parent, void *child);
 static char *ngx_http_apiscale_limit_merge_limits(ngx_conf_t *cf,
     ngx_http_apiscale_limit_conf_t *prev,
+    ngx_http_apiscale_limit_conf_t *conf);
+static ngx_uint_t ngx_http_apiscale_limit_replaces(
+    ngx_http_apiscale_limit_t *inner, ngx_http_apiscale_limit_t *outer);
+static char *ngx_http_apiscale_limit_stages(ngx_conf_t *cf,
     ngx_http_apiscale_limit_conf_t *conf);
 static char *ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
     ngx_http_apiscale_limit_conf_t *conf);
@@ -141,6 +152,22 @@ static ngx_command_t  ngx_http_apiscale_limit_commands[] = {
       0,
       NULL },
 
+    { ngx_string("apiscale_plan"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_apiscale_limit_plan,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      NGX_HTTP_APISCALE_LIMIT_PLAN_CONF,
+      NULL },
+
+    /* within apiscale_plan */
+
+    { ngx_string("limit"),
+      NGX_HTTP_APISCALE_LIMIT_PLAN_CONF|NGX_CONF_2MORE,
+      ngx_http_apiscale_limit_plan_limit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -179,45 +206,6 @@ ngx_module_t  ngx_http_apiscale_limit_module = {
 };
 
 
-static ngx_http_variable_t  ngx_http_apiscale_limit_vars[] = {
-
-    { ngx_string("apiscale_limit_status"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_STATUS, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("apiscale_limit_policy"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_POLICY, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("apiscale_limit_limit"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_LIMIT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("apiscale_limit_remaining"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_REMAINING, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("apiscale_limit_reset"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_RESET, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("apiscale_limit_retry_after"), NULL,
-      ngx_http_apiscale_limit_variable,
-      NGX_HTTP_APISCALE_LIMIT_VAR_RETRY_AFTER, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-      ngx_http_null_variable
-};
-
-
-static ngx_str_t  ngx_http_apiscale_limit_statuses[] = {
-    ngx_null_string,
-    ngx_string("BYPASSED"),
-    ngx_string("PASSED"),
-    ngx_string("REJECTED_DRY_RUN"),
-    ngx_string("REJECTED")
-};
-
-
 static const ngx_http_apiscale_limit_param_t
     ngx_http_apiscale_limit_params_set[] =
 {
@@ -225,13 +213,20 @@ static const ngx_http_apiscale_limit_param_t
     { ngx_string("key="), ngx_http_apiscale_limit_set_key },
     { ngx_string("rate="), ngx_http_apiscale_limit_set_rate },
     { ngx_string("burst="), ngx_http_apiscale_limit_set_burst },
+    { ngx_string("window="), ngx_http_apiscale_limit_set_window },
     { ngx_string("policy="), ngx_http_apiscale_limit_set_policy },
     { ngx_string("cost="), ngx_http_apiscale_limit_set_cost },
+    { ngx_string("scale="), ngx_http_apiscale_limit_set_scale },
+    { ngx_string("settle="), ngx_http_apiscale_limit_set_settle },
+    { ngx_string("count="), ngx_http_apiscale_limit_set_count },
+    { ngx_string("at="), ngx_http_apiscale_limit_set_at },
+    { ngx_string("plan="), ngx_http_apiscale_limit_set_plan },
+    { ngx_string("default_plan="), ngx_http_apiscale_limit_set_default_plan },
     { ngx_null_string, NULL }
 };
 
 
-/* apiscale_limit inherit | off | zone=NAME rate=Nr/PERIOD ... */
+/* apiscale_limit inherit | off | zone=NAME rate=Nr/PERIOD | plan=VALUE ... */
 
 static char *
 ngx_http_apiscale_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -285,7 +280,6 @@ static char *
 ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_conf_t *lcf)
 {
-    ngx_uint_t                            i;
     ngx_http_apiscale_limit_t            *limit, **lp;
     ngx_http_apiscale_limit_policy_t     *policy;
     ngx_http_apiscale_limit_main_conf_t  *lmcf;
@@ -313,23 +307,8 @@ ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
         }
     }
 
-    lp = lcf->limits->elts;
-
-    for (i = 0; i < lcf->limits->nelts; i++) {
-        if (lp[i]->zone_name.len == limit->zone_name.len
-            && lp[i]->policy->name.len == policy->name.len
-            && ngx_strncmp(lp[i]->zone_name.data, limit->zone_name.data,
-                           limit->zone_name.len)
-               == 0
-            && ngx_strncmp(lp[i]->policy->name.data, policy->name.data,
-                           policy->name.len)
-               == 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate policy \"%V\" of zone \"%V\"",
-                               &policy->name, &limit->zone_name);
-            return NGX_CONF_ERROR;
-        }
+    if (ngx_http_apiscale_limit_unique(cf, lcf, limit) != NGX_OK) {
+        return NGX_CONF_ERROR;
     }
 
     ngx_http_apiscale_limit_share_key(lcf, limit);
@@ -351,9 +330,73 @@ ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
 
     *lp = limit;
 
-    ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT);
+    ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT_AT << limit->stage);
+
+    if (limit->settles) {
+        ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT_SETTLES);
+    }
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * Whether a line has a policy, or a zone's plans, that none before it in its
+ * level has.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_limit_unique(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_t *limit)
+{
+    ngx_uint_t                   i;
+    ngx_http_apiscale_limit_t  **lines;
+
+    lines = lcf->limits->elts;
+
+    for (i = 0; i < lcf->limits->nelts; i++) {
+
+        if (!ngx_http_apiscale_limit_replaces(limit, lines[i])) {
+            continue;
+        }
+
+        if (limit->plan) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate \"plan\" of zone \"%V\"",
+                               &limit->zone_name);
+
+        } else {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate policy \"%V\" of zone \"%V\"",
+                               &limit->policy->name, &limit->zone_name);
+        }
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Whether an inner line stands for an outer one: of the same zone, and with
+ * the same policy or also with plans.
+ */
+
+static ngx_uint_t
+ngx_http_apiscale_limit_replaces(ngx_http_apiscale_limit_t *inner,
+    ngx_http_apiscale_limit_t *outer)
+{
+    if (!ngx_http_apiscale_limit_same(&inner->zone_name, &outer->zone_name)) {
+        return 0;
+    }
+
+    if (inner->plan || outer->plan) {
+        return inner->plan && outer->plan;
+    }
+
+    return ngx_http_apiscale_limit_same(&inner->policy->name,
+                                        &outer->policy->name);
 }
 
 
@@ -370,10 +413,8 @@ ngx_http_apiscale_limit_share_key(ngx_http_apiscale_limit_conf_t *lcf,
 
     for (i = 0; i < lcf->limits->nelts; i++) {
 
-        if (lp[i]->key_text.len == limit->key_text.len
-            && ngx_strncmp(lp[i]->key_text.data, limit->key_text.data,
-                           limit->key_text.len)
-               == 0)
+        if (ngx_http_apiscale_limit_same(&lp[i]->key_text,
+                                         &limit->key_text))
         {
             limit->key = lp[i]->key;
             return;
@@ -402,6 +443,15 @@ ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
             }
 
             limit->dry_run = 1;
+            continue;
+        }
+
+        if (ngx_strcmp(value[i].data, "delay") == 0) {
+            if (limit->delay) {
+                goto duplicate;
+            }
+
+            limit->delay = 1;
             continue;
         }
 
@@ -453,9 +503,13 @@ static char *
 ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_t *limit)
 {
+    ngx_uint_t                         rated;
     ngx_http_apiscale_limit_policy_t  *policy;
 
     policy = limit->policy;
+
+    limit->settles = (limit->count || limit->settle
+                      || limit->stage == NGX_HTTP_APISCALE_LIMIT_UPSTREAM);
 
     if (limit->zone_name.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -463,26 +517,76 @@ ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
         return NGX_CONF_ERROR;
     }
 
-    if (policy->quota == 0) {
+    if (limit->plan == NULL && limit->plan_name.len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have \"rate\" parameter", &cmd->name);
+                           "\"default_plan\" requires \"plan\" parameter");
         return NGX_CONF_ERROR;
     }
 
-    if (policy->gcra.burst == 0) {
-        policy->gcra.burst = policy->quota;
+    if (limit->plan == NULL) {
+
+        if (ngx_http_apiscale_limit_complete_policy(cf, cmd, policy)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+
+        return limit->delay ? ngx_http_apiscale_limit_check_delay(cf, limit)
+                            : NGX_CONF_OK;
     }
 
-    if (policy->gcra.burst > APISCALE_GCRA_MAX_SPAN / policy->gcra.interval) {
+    if (limit->plan_name.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "a burst of %uL at the rate \"%V\" takes over "
-                           "100 years to refill", policy->gcra.burst,
-                           &policy->rate);
+                           "\"plan\" requires \"default_plan\" parameter");
         return NGX_CONF_ERROR;
     }
 
-    if (policy->name.len == 0) {
-        policy->name = policy->rate;
+    rated = (policy->quota || policy->burst_written || policy->name.len
+             || policy->bucket.kind != APISCALE_ROLLING);
+
+    if (rated || limit->delay) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"plan\" cannot be used with \"%s\" parameter",
+                           rated ? "rate\", \"burst\", \"window\" or \"policy"
+                                 : "delay");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * A request is held until what others have taken of the bucket is there
+ * again, so the bucket's size bounds the wait.
+ */
+
+static char *
+ngx_http_apiscale_limit_check_delay(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit)
+{
+    apiscale_gcra_t                   *g;
+    ngx_http_apiscale_limit_policy_t  *policy;
+
+    policy = limit->policy;
+    g = &policy->bucket.gcra;
+
+    if (policy->bucket.kind != APISCALE_ROLLING || !policy->burst_written) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"delay\" requires \"burst\" parameter and "
+                           "a rolling window");
+        return NGX_CONF_ERROR;
+    }
+
+    if (g->burst * g->interval
+        > NGX_HTTP_APISCALE_LIMIT_MAX_DELAY_S * APISCALE_TICKS_PER_SEC)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"delay\" with a burst of %uL at the rate \"%V\" "
+                           "could hold a request for over %d seconds",
+                           g->burst, &policy->rate,
+                           NGX_HTTP_APISCALE_LIMIT_MAX_DELAY_S);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
@@ -534,41 +638,7 @@ static char *
 ngx_http_apiscale_limit_set_rate(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
 {
-    char                              *reason;
-    ngx_http_apiscale_limit_policy_t  *policy;
-
-    policy = limit->policy;
-
-    switch (apiscale_rate_parse(value->data, value->len, &policy->quota,
-                                &policy->period_s))
-    {
-    case APISCALE_RATE_OK:
-        policy->rate = *value;
-        policy->gcra.interval = apiscale_rate_interval(policy->quota,
-                                                       policy->period_s);
-        return NGX_CONF_OK;
-
-    case APISCALE_RATE_ZERO:
-        reason = "it would admit nothing";
-        break;
-
-    case APISCALE_RATE_OVERFLOW:
-        reason = "a number is too large";
-        break;
-
-    case APISCALE_RATE_RANGE:
-        reason = "it must be from 1r/w to 1000000r/s";
-        break;
-
-    default:
-        reason = "it must be a number, \"r/\", and a period such as "
-                 "\"s\", \"15m\", \"h\", \"d\" or \"w\"";
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "invalid rate \"%V\": %s",
-                       value, reason);
-
-    return NGX_CONF_ERROR;
+    return ngx_http_apiscale_limit_parse_rate(cf, value, limit->policy);
 }
 
 
@@ -576,52 +646,24 @@ static char *
 ngx_http_apiscale_limit_set_burst(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
 {
-    ngx_int_t  burst;
-
-    burst = ngx_atoi(value->data, value->len);
-
-    if (burst <= 0 || burst > NGX_HTTP_APISCALE_LIMIT_MAX_BURST) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid burst value \"%V\"", value);
-        return NGX_CONF_ERROR;
-    }
-
-    limit->policy->gcra.burst = burst;
-
-    return NGX_CONF_OK;
+    return ngx_http_apiscale_limit_parse_burst(cf, value, limit->policy);
 }
 
 
-/*
- * A name is sent in RateLimit as a String (RFC 9651): printable ASCII, and
- * nothing that would need an escape.
- */
+static char *
+ngx_http_apiscale_limit_set_window(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    return ngx_http_apiscale_limit_parse_window(cf, value, limit->policy);
+}
+
 
 static char *
 ngx_http_apiscale_limit_set_policy(ngx_conf_t *cf,
     ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
 {
-    size_t  i;
-
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] < 0x20 || value->data[i] > 0x7e
-            || value->data[i] == '"' || value->data[i] == '\\')
-        {
-            break;
-        }
-    }
-
-    if (value->len == 0 || value->len > NGX_HTTP_APISCALE_LIMIT_MAX_NAME
-        || i < value->len)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid policy name \"%V\"", value);
-        return NGX_CONF_ERROR;
-    }
-
-    limit->policy->name = *value;
-
-    return NGX_CONF_OK;
+    return ngx_http_apiscale_limit_parse_name(cf, value,
+                                              &limit->policy->name);
 }
 
 
@@ -651,6 +693,174 @@ ngx_http_apiscale_limit_set_cost(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apiscale_limit_set_scale(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    if (ngx_http_apiscale_limit_value(cf, value, &limit->scale)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    n = ngx_atofp(value->data, value->len, 6);
+
+    if (limit->scale->lengths == NULL && (n == NGX_ERROR || n > 1000000)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid scale value \"%V\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apiscale_limit_set_settle(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    if (ngx_http_apiscale_limit_value(cf, value, &limit->settle)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    /* what is known before needs no correction */
+
+    if (limit->settle->lengths == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid settle value \"%V\": it must have "
+                           "a variable", value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* count=401,403,5xx */
+
+static char *
+ngx_http_apiscale_limit_set_count(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    u_char     *p, *last;
+    ngx_str_t   word;
+
+    limit->count = ngx_pcalloc(cf->pool,
+                               sizeof(ngx_http_apiscale_limit_codes_t));
+    if (limit->count == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    p = value->data;
+    last = p + value->len;
+
+    for ( ;; ) {
+        word.data = p;
+
+        while (p < last && *p != ',') {
+            p++;
+        }
+
+        word.len = p - word.data;
+
+        if (ngx_http_apiscale_limit_codes(&word, limit->count) != NGX_OK) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid status \"%V\" in \"count\" parameter",
+                               &word);
+            return NGX_CONF_ERROR;
+        }
+
+        if (p++ == last) {
+            return NGX_CONF_OK;
+        }
+    }
+}
+
+
+/* a status, or a class of them such as "5xx" */
+
+static ngx_int_t
+ngx_http_apiscale_limit_codes(ngx_str_t *word,
+    ngx_http_apiscale_limit_codes_t *codes)
+{
+    ngx_uint_t  i, first, n;
+
+    if (word->len != 3 || word->data[0] < '1' || word->data[0] > '5') {
+        return NGX_ERROR;
+    }
+
+    first = (word->data[0] - '0') * 100 - NGX_HTTP_APISCALE_LIMIT_MIN_CODE;
+
+    if (word->data[1] == 'x' && word->data[2] == 'x') {
+        n = 100;
+
+    } else if (word->data[1] >= '0' && word->data[1] <= '9'
+               && word->data[2] >= '0' && word->data[2] <= '9')
+    {
+        first += (word->data[1] - '0') * 10 + (word->data[2] - '0');
+        n = 1;
+
+    } else {
+        return NGX_ERROR;
+    }
+
+    for (i = first; i < first + n; i++) {
+        codes->bits[i / 8] |= 1 << i % 8;
+    }
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_http_apiscale_limit_set_at(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    if (ngx_strcmp(value->data, "arrival") == 0) {
+        limit->stage = NGX_HTTP_APISCALE_LIMIT_ARRIVAL;
+
+    } else if (ngx_strcmp(value->data, "access") == 0) {
+        limit->stage = NGX_HTTP_APISCALE_LIMIT_ACCESS;
+
+    } else if (ngx_strcmp(value->data, "upstream") == 0) {
+        limit->stage = NGX_HTTP_APISCALE_LIMIT_UPSTREAM;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid \"at\" value \"%V\": it must be "
+                           "\"arrival\", \"access\" or \"upstream\"", value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_apiscale_limit_set_plan(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    if (value->len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "empty \"plan\" parameter");
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_apiscale_limit_value(cf, value, &limit->plan);
+}
+
+
+static char *
+ngx_http_apiscale_limit_set_default_plan(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_t *limit, ngx_str_t *value)
+{
+    return ngx_http_apiscale_limit_parse_name(cf, value, &limit->plan_name);
 }
 
 
@@ -743,88 +953,6 @@ ngx_http_apiscale_limit_set_headers(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-static ngx_int_t
-ngx_http_apiscale_limit_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    uint64_t                           n;
-    ngx_str_t                          s;
-    ngx_http_apiscale_request_t       *rec;
-    ngx_http_apiscale_limit_ctx_t     *ctx;
-    ngx_http_apiscale_limit_result_t  *res;
-
-    rec = ngx_http_apiscale_get_request(r);
-    ctx = rec ? rec->limit : NULL;
-    res = ctx ? ngx_http_apiscale_limit_shown(ctx) : NULL;
-
-    if (ctx == NULL
-        || (res == NULL && data != NGX_HTTP_APISCALE_LIMIT_VAR_STATUS))
-    {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    n = 0;
-    s.data = NULL;
-
-    switch (data) {
-
-    case NGX_HTTP_APISCALE_LIMIT_VAR_STATUS:
-        s = ngx_http_apiscale_limit_statuses[ctx->status];
-        break;
-
-    case NGX_HTTP_APISCALE_LIMIT_VAR_POLICY:
-        s = res->policy->name;
-        break;
-
-    case NGX_HTTP_APISCALE_LIMIT_VAR_LIMIT:
-        s = res->policy->limit_value;
-        break;
-
-    case NGX_HTTP_APISCALE_LIMIT_VAR_REMAINING:
-        n = res->gcra.remaining;
-        break;
-
-    case NGX_HTTP_APISCALE_LIMIT_VAR_RESET:
-        n = ngx_http_apiscale_limit_reset_unix(res);
-        break;
-
-    default: /* NGX_HTTP_APISCALE_LIMIT_VAR_RETRY_AFTER */
-
-        n = res->rejected ? ngx_http_apiscale_limit_retry_s(res) : 0;
-
-        if (n == 0) {
-            v->not_found = 1;
-            return NGX_OK;
-        }
-    }
-
-    if (s.data == NULL) {
-        s.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-        if (s.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        s.len = ngx_sprintf(s.data, "%uL", n) - s.data;
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->len = s.len;
-    v->data = s.data;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_apiscale_limit_add_variables(ngx_conf_t *cf)
-{
-    return ngx_http_apiscale_add_variables(cf, ngx_http_apiscale_limit_vars);
-}
-
-
 static void *
 ngx_http_apiscale_limit_create_main_conf(ngx_conf_t *cf)
 {
@@ -840,6 +968,9 @@ ngx_http_apiscale_limit_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&lmcf->lines, cf->pool, 8,
                           sizeof(ngx_http_apiscale_limit_t *))
+           != NGX_OK
+        || ngx_array_init(&lmcf->plans, cf->pool, 4,
+                          sizeof(ngx_http_apiscale_limit_plan_t))
            != NGX_OK)
     {
         return NULL;
@@ -849,135 +980,23 @@ ngx_http_apiscale_limit_create_main_conf(ngx_conf_t *cf)
 }
 
 
-/*
- * Binds each line to its zone and to the policy that it shares with other
- * lines of that name.
- */
-
 static char *
 ngx_http_apiscale_limit_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_http_apiscale_limit_main_conf_t *lmcf = conf;
 
-    ngx_uint_t                        i;
-    ngx_http_apiscale_limit_t       **lines;
-    ngx_http_apiscale_limit_zone_t   *zone;
+    ngx_uint_t                   i;
+    ngx_http_apiscale_limit_t  **lines;
 
     lines = lmcf->lines.elts;
 
     for (i = 0; i < lmcf->lines.nelts; i++) {
-
-        zone = ngx_http_apiscale_limit_find_zone(lmcf, &lines[i]->zone_name);
-
-        if (zone == NULL) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown apiscale_limit_zone \"%V\" in %s:%ui",
-                          &lines[i]->zone_name, lines[i]->file,
-                          lines[i]->line);
-            return NGX_CONF_ERROR;
-        }
-
-        if (ngx_http_apiscale_limit_bind(cf, lines[i], zone)
+        if (ngx_http_apiscale_limit_bind(cf, lmcf, lines[i])
             != NGX_CONF_OK)
         {
             return NGX_CONF_ERROR;
         }
     }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_apiscale_limit_bind(ngx_conf_t *cf, ngx_http_apiscale_limit_t *limit,
-    ngx_http_apiscale_limit_zone_t *zone)
-{
-    ngx_uint_t                          i;
-    ngx_http_apiscale_limit_policy_t   *policy, **policies, **pp;
-
-    policy = limit->policy;
-    policies = zone->policies.elts;
-
-    for (i = 0; i < zone->policies.nelts; i++) {
-
-        if (policies[i]->name.len != policy->name.len
-            || ngx_strncmp(policies[i]->name.data, policy->name.data,
-                           policy->name.len)
-               != 0)
-        {
-            continue;
-        }
-
-        if (policies[i]->quota != policy->quota
-            || policies[i]->period_s != policy->period_s
-            || policies[i]->gcra.burst != policy->gcra.burst)
-        {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "policy \"%V\" of zone \"%V\" has another rate or "
-                          "burst elsewhere, in %s:%ui",
-                          &policy->name, &zone->name, limit->file,
-                          limit->line);
-            return NGX_CONF_ERROR;
-        }
-
-        limit->policy = policies[i];
-
-        return NGX_CONF_OK;
-    }
-
-    if (i == ngx_http_apiscale_limit_zone_slots(zone->shm_zone)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "zone \"%V\" is too small for %ui policies in %s:%ui",
-                      &zone->name, i + 1, limit->file, limit->line);
-        return NGX_CONF_ERROR;
-    }
-
-    policy->zone = zone;
-
-    pp = ngx_array_push(&zone->policies);
-    if (pp == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *pp = policy;
-
-    return ngx_http_apiscale_limit_items(cf, policy);
-}
-
-
-/*
- * The parts of header lines that do not depend on a request.
- */
-
-static char *
-ngx_http_apiscale_limit_items(ngx_conf_t *cf,
-    ngx_http_apiscale_limit_policy_t *policy)
-{
-    u_char    *p;
-    size_t     len;
-    uint64_t   window;
-
-    len = policy->name.len + sizeof("\"\";q=;w=") - 1 + 2 * NGX_INT64_LEN;
-
-    p = ngx_pnalloc(cf->pool, NGX_INT64_LEN + 2 * len);
-    if (p == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    policy->limit_value.data = p;
-    p = ngx_sprintf(p, "%uL", policy->gcra.burst);
-    policy->limit_value.len = p - policy->limit_value.data;
-
-    window = apiscale_gcra_seconds(policy->gcra.burst * policy->gcra.interval);
-
-    policy->policy_item.data = p;
-    p = ngx_sprintf(p, "\"%V\";q=%uL;w=%uL", &policy->name,
-                    policy->gcra.burst, ngx_max(window, 1));
-    policy->policy_item.len = p - policy->policy_item.data;
-
-    policy->state_item.data = p;
-    p = ngx_sprintf(p, "\"%V\";r=", &policy->name);
-    policy->state_item.len = p - policy->state_item.data;
 
     return NGX_CONF_OK;
 }
@@ -996,6 +1015,8 @@ ngx_http_apiscale_limit_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->stages[] = { NULL, 0, 0, 0 };
+     *     conf->nresults = 0;
      *     conf->limits = NULL;
      *     conf->inherit = 0;
      *     conf->off = 0;
@@ -1033,8 +1054,12 @@ ngx_http_apiscale_limit_merge_loc_conf(ngx_conf_t *cf, void *parent,
         return NGX_CONF_ERROR;
     }
 
-    if (conf->limits == NULL || conf->dry_run) {
+    if (conf->limits == NULL) {
         return NGX_CONF_OK;
+    }
+
+    if (ngx_http_apiscale_limit_stages(cf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     return ngx_http_apiscale_limit_policy_header(cf, conf);
@@ -1079,7 +1104,7 @@ ngx_http_apiscale_limit_merge_limits(ngx_conf_t *cf,
     for (i = 0; i < prev->limits->nelts; i++) {
 
         for (j = 0; j < own->nelts; j++) {
-            if (inner[j]->policy == outer[i]->policy) {
+            if (ngx_http_apiscale_limit_replaces(inner[j], outer[i])) {
                 break;
             }
         }
@@ -1099,6 +1124,55 @@ ngx_http_apiscale_limit_merge_limits(ngx_conf_t *cf,
 }
 
 
+/*
+ * Sorts the lines of a location by their stages.
+ */
+
+static char *
+ngx_http_apiscale_limit_stages(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_conf_t *conf)
+{
+    ngx_uint_t                        i, stage;
+    ngx_http_apiscale_limit_t       **limits, **sorted;
+    ngx_http_apiscale_limit_lines_t  *lines;
+
+    limits = conf->limits->elts;
+
+    sorted = ngx_palloc(cf->pool, conf->limits->nelts
+                                  * sizeof(ngx_http_apiscale_limit_t *));
+    if (sorted == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (stage = 0; stage < NGX_HTTP_APISCALE_LIMIT_STAGES; stage++) {
+        lines = &conf->stages[stage];
+        lines->lines = sorted;
+
+        for (i = 0; i < conf->limits->nelts; i++) {
+
+            if (limits[i]->stage != stage) {
+                continue;
+            }
+
+            *sorted++ = limits[i];
+
+            lines->nlines++;
+            lines->nresults += limits[i]->npolicies;
+            lines->windows |= limits[i]->windows;
+        }
+
+        conf->nresults += lines->nresults;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * RateLimit-Policy of requests to which all lines apply, in the order of the
+ * stages, as far as it does not depend on the request.
+ */
+
 static char *
 ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
     ngx_http_apiscale_limit_conf_t *conf)
@@ -1111,8 +1185,17 @@ ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
     limits = conf->limits->elts;
     len = 0;
 
+    if (conf->dry_run) {
+        return NGX_CONF_OK;
+    }
+
     for (i = 0; i < conf->limits->nelts; i++) {
-        len += limits[i]->policy->policy_item.len + sizeof(", ") - 1;
+
+        if (limits[i]->plan || limits[i]->scale) {
+            return NGX_CONF_OK;
+        }
+
+        len += limits[i]->policies[0]->policy_item.len + sizeof(", ") - 1;
     }
 
     p = ngx_pnalloc(cf->pool, len);
@@ -1133,8 +1216,8 @@ ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
             *p++ = ' ';
         }
 
-        p = ngx_cpymem(p, limits[i]->policy->policy_item.data,
-                       limits[i]->policy->policy_item.len);
+        p = ngx_cpymem(p, limits[i]->policies[0]->policy_item.data,
+                       limits[i]->policies[0]->policy_item.len);
     }
 
     conf->policy_header.len = p - conf->policy_header.data;

@@ -7,10 +7,14 @@
 /*
  * Rate limits, shared by the files of this feature alone:
  *
- *   ngx_http_apiscale_limit.c          directives and variables
- *   ngx_http_apiscale_limit_zone.c     shared memory, reload, status section
- *   ngx_http_apiscale_limit_charge.c   the phase handler
- *   ngx_http_apiscale_limit_headers.c  what the client is told
+ *   ngx_http_apiscale_limit.c            directives
+ *   ngx_http_apiscale_limit_policy.c     rates and plans, lines bound to them
+ *   ngx_http_apiscale_limit_charge.c     the phase handlers
+ *   ngx_http_apiscale_limit_settle.c     what a charge is corrected by
+ *   ngx_http_apiscale_limit_headers.c    what the client is told
+ *   ngx_http_apiscale_limit_variables.c  what the configuration is told
+ *   ngx_http_apiscale_limit_zone.c       shared memory, reload
+ *   ngx_http_apiscale_limit_status.c     what the status page is told
  */
 
 
@@ -19,10 +23,10 @@
 
 
 #include "ngx_http_apiscale.h"
-#include "apiscale_gcra.h"
+#include "apiscale_bucket.h"
 #include "apiscale_siphash.h"
-#include "apiscale_table.h"
 #include "ngx_apiscale_shm.h"
+#include "ngx_apiscale_time.h"
 
 
 #define NGX_HTTP_APISCALE_LIMIT_GENERATIONS  16
@@ -35,6 +39,13 @@
 /* an Integer of RFC 9651, as "q" and "r" are, has no more than 15 digits */
 #define NGX_HTTP_APISCALE_LIMIT_MAX_BURST    999999999999999
 
+/* a count that an origin states above it is not believed */
+#define NGX_HTTP_APISCALE_LIMIT_MAX_SETTLE   0x7fffffff
+
+/* "count=" knows the statuses from 100 to 599 */
+#define NGX_HTTP_APISCALE_LIMIT_MIN_CODE     100
+#define NGX_HTTP_APISCALE_LIMIT_CODES        500
+
 
 /* results of a policy's decision, counted in shared memory */
 
@@ -42,6 +53,7 @@ typedef enum {
     NGX_HTTP_APISCALE_DECISION_PASSED = 0,
     NGX_HTTP_APISCALE_DECISION_REJECTED,
     NGX_HTTP_APISCALE_DECISION_DRY_RUN,
+    NGX_HTTP_APISCALE_DECISION_DELAYED,
     NGX_HTTP_APISCALE_DECISIONS
 } ngx_http_apiscale_decision_e;
 
@@ -52,9 +64,20 @@ typedef enum {
     NGX_HTTP_APISCALE_LIMIT_NONE = 0,
     NGX_HTTP_APISCALE_LIMIT_BYPASSED,
     NGX_HTTP_APISCALE_LIMIT_PASSED,
+    NGX_HTTP_APISCALE_LIMIT_DELAYED,
     NGX_HTTP_APISCALE_LIMIT_DRY_RUN,
     NGX_HTTP_APISCALE_LIMIT_REJECTED
 } ngx_http_apiscale_limit_status_e;
+
+
+/* "at=", in the order in which a request meets them */
+
+typedef enum {
+    NGX_HTTP_APISCALE_LIMIT_ARRIVAL = 0,
+    NGX_HTTP_APISCALE_LIMIT_ACCESS,
+    NGX_HTTP_APISCALE_LIMIT_UPSTREAM,
+    NGX_HTTP_APISCALE_LIMIT_STAGES
+} ngx_http_apiscale_limit_stage_e;
 
 
 /* apiscale_limit_headers */
@@ -67,14 +90,14 @@ typedef enum {
 
 /*
  * What a zone remembers of a policy.  An entry of the table tells the rate
- * under which its debt was made by a generation, an index into "intervals";
- * whoever finds another generation than its own rescales the debt.
+ * under which its state was written by a generation, an index into "rates"
+ * (APISCALE_BUCKET_RATE); whoever finds another than its own converts it.
  */
 
 typedef struct {
     uint64_t  id;                         /* 0: free */
     uint64_t  generation;                 /* of the newest configuration */
-    uint64_t  intervals[NGX_HTTP_APISCALE_LIMIT_GENERATIONS];
+    uint64_t  rates[NGX_HTTP_APISCALE_LIMIT_GENERATIONS];
     uint64_t  reserved[6];                /* fills the cache line */
     uint64_t  decisions[NGX_HTTP_APISCALE_LIMIT_LANES][8];
 } ngx_http_apiscale_limit_slot_t;
@@ -101,19 +124,19 @@ typedef struct {
 } ngx_http_apiscale_limit_zone_t;
 
 
-/* shared by all lines that name it in one zone */
+/* shared by all lines that name it, or its plan, in one zone */
 
 typedef struct {
+    apiscale_policy_t                 bucket;
+    uint64_t                          salt;         /* of the keys' hash */
+    ngx_http_apiscale_limit_zone_t   *zone;
+    ngx_http_apiscale_limit_slot_t   *slot;
+
+    ngx_str_t                         plan;         /* empty: of a line */
     ngx_str_t                         name;
     ngx_str_t                         rate;         /* as written */
     uint64_t                          quota;        /* N of the rate */
-    uint64_t                          period_s;
-    apiscale_gcra_t                   gcra;
-
-    ngx_http_apiscale_limit_zone_t   *zone;
-    ngx_http_apiscale_limit_slot_t   *slot;
-    unsigned                          generation;
-    uint64_t                          salt;         /* of the keys' hash */
+    unsigned                          burst_written:1;
 
     ngx_str_t                         limit_value;  /* X-RateLimit-Limit */
     ngx_str_t                         policy_item;  /* of RateLimit-Policy */
@@ -121,28 +144,75 @@ typedef struct {
 } ngx_http_apiscale_limit_policy_t;
 
 
+/* apiscale_plan; bound to a zone when a line refers to it */
+
+typedef struct {
+    ngx_str_t    name;
+    ngx_array_t  policies;           /* ngx_http_apiscale_limit_policy_t * */
+} ngx_http_apiscale_limit_plan_t;
+
+
+typedef struct {
+    u_char  bits[(NGX_HTTP_APISCALE_LIMIT_CODES + 7) / 8];
+} ngx_http_apiscale_limit_codes_t;
+
+
 /* an apiscale_limit line */
 
 typedef struct {
-    ngx_str_t                          zone_name;
     ngx_http_complex_value_t          *key;         /* NULL: client's net */
-    ngx_str_t                          key_text;
     ngx_http_complex_value_t          *cost;        /* NULL: 1 */
+    ngx_http_complex_value_t          *scale;       /* NULL: 1 */
+    ngx_http_complex_value_t          *settle;
+    ngx_http_apiscale_limit_codes_t   *count;
+    ngx_http_apiscale_limit_stage_e    stage;
+    unsigned                           dry_run:1;
+    unsigned                           delay:1;
+    unsigned                           settles:1;   /* may be corrected */
+    unsigned                           windows:1;   /* of its policies */
+
+    ngx_http_apiscale_limit_policy_t **policies;    /* NULL: a plan's */
+    ngx_uint_t                         npolicies;   /* at most, of a plan */
+
+    ngx_http_complex_value_t          *plan;
+    ngx_http_apiscale_limit_plan_t    *plans;       /* of the zone */
+    ngx_uint_t                         nplans;
+    ngx_http_apiscale_limit_plan_t    *default_plan;
+
+    /* as written */
+
     ngx_http_apiscale_limit_policy_t  *policy;
-    ngx_flag_t                         dry_run;
+    ngx_str_t                          zone_name;
+    ngx_str_t                          key_text;
+    ngx_str_t                          plan_name;   /* default_plan= */
     u_char                            *file;
     ngx_uint_t                         line;
 } ngx_http_apiscale_limit_t;
 
 
 typedef struct {
-    ngx_array_t  zones;                   /* ngx_http_apiscale_limit_zone_t
-                                             pointers */
-    ngx_array_t  lines;                   /* ngx_http_apiscale_limit_t * */
+    ngx_array_t                       zones;
+                                     /* ngx_http_apiscale_limit_zone_t * */
+    ngx_array_t                       lines;  /* ngx_http_apiscale_limit_t * */
+    ngx_array_t                       plans;
+                                     /* ngx_http_apiscale_limit_plan_t */
 } ngx_http_apiscale_limit_main_conf_t;
 
 
+/* the lines of a location that are of one stage */
+
 typedef struct {
+    ngx_http_apiscale_limit_t  **lines;
+    ngx_uint_t                   nlines;
+    ngx_uint_t                   nresults;          /* at most */
+    ngx_uint_t                   windows;           /* some are windows */
+} ngx_http_apiscale_limit_lines_t;
+
+
+typedef struct {
+    ngx_http_apiscale_limit_lines_t  stages[NGX_HTTP_APISCALE_LIMIT_STAGES];
+    ngx_uint_t                       nresults;      /* of all stages */
+
     ngx_array_t               *limits;    /* ngx_http_apiscale_limit_t * */
     ngx_flag_t                 inherit;
     ngx_flag_t                 off;
@@ -151,19 +221,20 @@ typedef struct {
     ngx_uint_t                 headers;
     ngx_flag_t                 dry_run;
     ngx_str_t                  policy_header;
-                                          /* RateLimit-Policy when all apply */
+                                          /* RateLimit-Policy when all apply;
+                                             empty: not known before */
 } ngx_http_apiscale_limit_conf_t;
 
 
 /* what a policy said of a request */
 
 typedef struct {
+    apiscale_charge_t                  charge;
     ngx_http_apiscale_limit_policy_t  *policy;
-    uint64_t                           cost;
-    apiscale_ref_t                     ref;
-    apiscale_gcra_result_t             gcra;
-    ngx_flag_t                         dry_run;
-    ngx_flag_t                         rejected;
+    ngx_http_apiscale_limit_t         *limit;
+    unsigned                           dry_run:1;
+    unsigned                           rejected:1;
+    unsigned                           settles:1;   /* is to be settled */
 } ngx_http_apiscale_limit_result_t;
 
 
@@ -173,13 +244,62 @@ typedef struct {
     ngx_http_apiscale_limit_conf_t    *conf;        /* of the first charge */
     ngx_http_apiscale_limit_result_t  *results;
     ngx_uint_t                         nresults;
+    ngx_uint_t                         room;        /* for results */
+    ngx_uint_t                         base;        /* those of "last" */
+    ngx_http_apiscale_limit_conf_t    *last;        /* of the last charge */
     ngx_http_apiscale_limit_result_t  *shown;       /* once chosen */
     ngx_http_apiscale_limit_status_e   status;
-    unsigned                           chosen;
-    unsigned                           extended;    /* in several locations */
-    unsigned                           sent;        /* headers were added */
+    unsigned                           settles:1;   /* some result may be */
+    unsigned                           chosen:1;
+    unsigned                           extended:1;  /* in several locations */
+    unsigned                           sent:1;      /* headers were added */
+    u_char                             net[NGX_HTTP_APISCALE_NET_LEN];
 } ngx_http_apiscale_limit_ctx_t;
 
+
+/* ngx_http_apiscale_limit_policy.c */
+
+char *ngx_http_apiscale_limit_parse_rate(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_apiscale_limit_policy_t *policy);
+char *ngx_http_apiscale_limit_parse_burst(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_apiscale_limit_policy_t *policy);
+char *ngx_http_apiscale_limit_parse_window(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_apiscale_limit_policy_t *policy);
+char *ngx_http_apiscale_limit_parse_name(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *name);
+char *ngx_http_apiscale_limit_complete_policy(ngx_conf_t *cf,
+    ngx_command_t *cmd, ngx_http_apiscale_limit_policy_t *policy);
+char *ngx_http_apiscale_limit_plan(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apiscale_limit_plan_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
+    ngx_http_apiscale_limit_main_conf_t *lmcf,
+    ngx_http_apiscale_limit_t *limit);
+
+/* ngx_http_apiscale_limit_charge.c */
+
+ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_shown(
+    ngx_http_apiscale_limit_ctx_t *ctx);
+void ngx_http_apiscale_limit_clock(apiscale_clock_t *now, ngx_uint_t windows);
+
+/* ngx_http_apiscale_limit_settle.c */
+
+void ngx_http_apiscale_limit_settle(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx);
+
+/* ngx_http_apiscale_limit_headers.c */
+
+uint64_t ngx_http_apiscale_limit_retry_s(
+    ngx_http_apiscale_limit_result_t *res);
+uint64_t ngx_http_apiscale_limit_reset_unix(
+    ngx_http_apiscale_limit_result_t *res);
+
+/* ngx_http_apiscale_limit_variables.c */
+
+ngx_int_t ngx_http_apiscale_limit_add_variables(ngx_conf_t *cf);
+
+/* ngx_http_apiscale_limit_zone.c */
 
 char *ngx_http_apiscale_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -188,15 +308,11 @@ ngx_http_apiscale_limit_zone_t *ngx_http_apiscale_limit_find_zone(
 ngx_int_t ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone,
     void *data);
 ngx_uint_t ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone);
+
+/* ngx_http_apiscale_limit_status.c */
+
 ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf);
-ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_shown(
-    ngx_http_apiscale_limit_ctx_t *ctx);
-
-uint64_t ngx_http_apiscale_limit_retry_s(
-    ngx_http_apiscale_limit_result_t *res);
-uint64_t ngx_http_apiscale_limit_reset_unix(
-    ngx_http_apiscale_limit_result_t *res);
 
 
 /*
@@ -213,6 +329,13 @@ ngx_http_apiscale_limit_count(ngx_http_apiscale_limit_policy_t *policy,
 
     __atomic_fetch_add(&policy->slot->decisions[lane][decision], 1,
                        __ATOMIC_RELAXED);
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_http_apiscale_limit_same(ngx_str_t *a, ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
 }
 
 

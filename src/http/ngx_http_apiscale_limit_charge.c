@@ -5,66 +5,68 @@
 
 
 /*
- * The limiter's phase handler.  All policies of a request are looked at
- * first; only when each of them admits it are they charged, by one
- * compare-and-swap each.  When another worker took the last token of a policy
- * in between, the charges already made are given back: what one policy
- * rejects costs nothing in another.
+ * The limiter's phase handlers, one for each stage.  All policies of a stage
+ * are looked at first; only when each of them admits the request are they
+ * charged, by one compare-and-swap each.  When another worker took the last
+ * token of a policy in between, the charges already made are given back: what
+ * one policy rejects costs nothing in another.
  */
 
 
 #include "ngx_http_apiscale_limit.h"
-#include "ngx_apiscale_time.h"
 
 
-/* lost races for one key in a row, each of which is another's progress */
-#define NGX_HTTP_APISCALE_LIMIT_TRIES  256
-
-
-static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_decide(
-    ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t first);
+static ngx_int_t ngx_http_apiscale_limit_handle(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_lines_t *lines);
 static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_make_ctx(
     ngx_http_request_t *r, ngx_http_apiscale_request_t *rec,
     ngx_http_apiscale_limit_conf_t *lcf);
-static ngx_http_apiscale_limit_ctx_t *ngx_http_apiscale_limit_extend_ctx(
-    ngx_http_request_t *r, ngx_http_apiscale_request_t *rec,
-    ngx_http_apiscale_limit_conf_t *lcf)
+static ngx_int_t ngx_http_apiscale_limit_extend(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_http_apiscale_limit_conf_t *lcf)
     ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx);
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_lines_t *lines);
 static ngx_uint_t ngx_http_apiscale_limit_met(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t n,
     ngx_http_apiscale_limit_policy_t *policy)
     ngx_http_apiscale_noinline;
 static ngx_int_t ngx_http_apiscale_limit_key(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_t *limit,
-    u_char net[NGX_HTTP_APISCALE_NET_LEN], ngx_str_t *key);
+    ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_str_t *key);
+static ngx_array_t *ngx_http_apiscale_limit_of_plan(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_t *limit)
+    ngx_http_apiscale_noinline;
 static uint64_t ngx_http_apiscale_limit_cost(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv)
     ngx_http_apiscale_noinline;
-static void ngx_http_apiscale_limit_check(
-    ngx_http_apiscale_limit_result_t *res, uint64_t now);
-static void ngx_http_apiscale_limit_charge(
-    ngx_http_apiscale_limit_result_t *res, uint64_t now);
-static void ngx_http_apiscale_limit_charge_again(
+static ngx_int_t ngx_http_apiscale_limit_scale(ngx_http_request_t *r,
     ngx_http_apiscale_limit_result_t *res)
     ngx_http_apiscale_noinline;
-static ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_charge_all(
+static ngx_uint_t ngx_http_apiscale_limit_decide(
     ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *end, uint64_t now);
-static void ngx_http_apiscale_limit_give_back_one(
-    ngx_http_apiscale_limit_result_t *res);
-static void ngx_http_apiscale_limit_give_back(
-    ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *res)
-    ngx_http_apiscale_noinline;
+    ngx_http_apiscale_limit_result_t *end, apiscale_clock_t *now);
 static void ngx_http_apiscale_limit_uncharged(
     ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *end, uint64_t now)
+    ngx_http_apiscale_limit_result_t *charged,
+    ngx_http_apiscale_limit_result_t *end, apiscale_clock_t *now)
     ngx_http_apiscale_noinline;
-static void ngx_http_apiscale_limit_account(ngx_http_request_t *r,
+static ngx_uint_t ngx_http_apiscale_limit_scarcer(
+    ngx_http_apiscale_limit_result_t *a, ngx_http_apiscale_limit_result_t *b);
+static uint64_t ngx_http_apiscale_limit_wait(
+    ngx_http_apiscale_limit_result_t *res);
+static uint64_t ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_uint_t first);
+    ngx_uint_t first, ngx_uint_t rejected);
+static void ngx_http_apiscale_limit_sort(ngx_http_apiscale_limit_ctx_t *ctx)
+    ngx_http_apiscale_noinline;
+static ngx_uint_t ngx_http_apiscale_limit_position(
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_t *limit);
+static ngx_int_t ngx_http_apiscale_limit_delay(ngx_http_request_t *r,
+    uint64_t wait)
+    ngx_http_apiscale_noinline;
+static void ngx_http_apiscale_limit_delayed(ngx_http_request_t *r);
 static void ngx_http_apiscale_limit_log(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf,
     ngx_http_apiscale_limit_result_t *res)
@@ -88,27 +90,79 @@ static const ngx_http_apiscale_problem_t  ngx_http_apiscale_limit_problem = {
 
 
 /*
- * The handler of the preaccess phase.  NGX_DECLINED: go on.  A policy is
- * charged once a request; after an internal redirect those that were not yet
- * charged are.
+ * The handler of the preaccess phase.  NGX_DECLINED: go on; NGX_AGAIN: the
+ * request is held.  A policy is charged once a request; after an internal
+ * redirect those that were not yet charged are.
  */
 
 ngx_int_t
-ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
+ngx_http_apiscale_limit_arrival(ngx_http_request_t *r)
 {
-    ngx_uint_t                         first;
-    ngx_http_apiscale_request_t       *rec;
-    ngx_http_apiscale_limit_ctx_t     *ctx;
-    ngx_http_apiscale_limit_conf_t    *lcf;
-    ngx_http_apiscale_limit_result_t  *lost;
+    ngx_http_apiscale_limit_conf_t   *lcf;
+    ngx_http_apiscale_limit_lines_t  *lines;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_limit_module);
 
-    if (lcf->limits == NULL || r != r->main) {
-        return NGX_DECLINED;
-    }
+    lines = &lcf->stages[NGX_HTTP_APISCALE_LIMIT_ARRIVAL];
 
-    if (r->method == NGX_HTTP_OPTIONS && ngx_http_apiscale_preflight(r)) {
+    return lines->nlines ? ngx_http_apiscale_limit_handle(r, lcf, lines)
+                         : NGX_DECLINED;
+}
+
+
+/*
+ * As above, in the precontent phase: of clients that were let in.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_access(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_limit_conf_t   *lcf;
+    ngx_http_apiscale_limit_lines_t  *lines;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_limit_module);
+
+    lines = &lcf->stages[NGX_HTTP_APISCALE_LIMIT_ACCESS];
+
+    return lines->nlines ? ngx_http_apiscale_limit_handle(r, lcf, lines)
+                         : NGX_DECLINED;
+}
+
+
+/*
+ * As above, at the end of the precontent phase.  Whether an upstream is asked
+ * is only known when the response comes: until then the charge is a reserve.
+ */
+
+ngx_int_t
+ngx_http_apiscale_limit_upstream(ngx_http_request_t *r)
+{
+    ngx_http_apiscale_limit_conf_t   *lcf;
+    ngx_http_apiscale_limit_lines_t  *lines;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_limit_module);
+
+    lines = &lcf->stages[NGX_HTTP_APISCALE_LIMIT_UPSTREAM];
+
+    return lines->nlines ? ngx_http_apiscale_limit_handle(r, lcf, lines)
+                         : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_handle(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_lines_t *lines)
+{
+    uint64_t                        wait;
+    ngx_uint_t                      first, rejected;
+    apiscale_clock_t                now;
+    ngx_http_apiscale_request_t    *rec;
+    ngx_http_apiscale_limit_ctx_t  *ctx;
+
+    if (r != r->main
+        || (r->method == NGX_HTTP_OPTIONS && ngx_http_apiscale_preflight(r)))
+    {
         return NGX_DECLINED;
     }
 
@@ -128,7 +182,7 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
 
     first = ctx->nresults;
 
-    if (ngx_http_apiscale_limit_collect(r, lcf, ctx) != NGX_OK) {
+    if (ngx_http_apiscale_limit_collect(r, lcf, ctx, lines) != NGX_OK) {
         ctx->nresults = first;
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -137,71 +191,30 @@ ngx_http_apiscale_limit_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    lost = ngx_http_apiscale_limit_decide(ctx, first);
+    ngx_http_apiscale_limit_clock(&now, lines->windows);
 
-    ctx->chosen = 0;
+    rejected = ngx_http_apiscale_limit_decide(ctx->results + first,
+                                              ctx->results + ctx->nresults,
+                                              &now);
 
-    if (lost) {
-        ctx->status = NGX_HTTP_APISCALE_LIMIT_REJECTED;
-
-    } else if (ctx->status != NGX_HTTP_APISCALE_LIMIT_DRY_RUN) {
-        ctx->status = NGX_HTTP_APISCALE_LIMIT_PASSED;
-    }
-
-    if (lost || !(ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF)) {
+    if (rejected || ctx->settles
+        || !(ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF))
+    {
         rec->headers |= NGX_HTTP_APISCALE_LIMIT;
     }
 
-    ngx_http_apiscale_limit_account(r, lcf, ctx, first);
+    wait = ngx_http_apiscale_limit_account(r, lcf, ctx, first, rejected);
 
-    if (lost == NULL) {
-        return NGX_DECLINED;
+    if (rejected) {
+        return ngx_http_apiscale_limit_reject(r, lcf, ctx);
     }
 
-    return ngx_http_apiscale_limit_reject(r, lcf, ctx);
+    return wait ? ngx_http_apiscale_limit_delay(r, wait) : NGX_DECLINED;
 }
 
 
 /*
- * Looks at all policies of the location, and charges them if all of them
- * admit the request.  NULL, or a result that rejected.
- */
-
-static ngx_http_apiscale_limit_result_t *
-ngx_http_apiscale_limit_decide(ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_uint_t first)
-{
-    uint64_t                           now;
-    ngx_http_apiscale_limit_result_t  *res, *begin, *end, *lost;
-
-    begin = ctx->results + first;
-    end = ctx->results + ctx->nresults;
-
-    now = ngx_apiscale_monotonic_ticks();
-    lost = NULL;
-
-    for (res = begin; res < end; res++) {
-        ngx_http_apiscale_limit_check(res, now);
-
-        if (res->rejected && !res->dry_run) {
-            lost = res;
-        }
-    }
-
-    if (lost == NULL) {
-        lost = ngx_http_apiscale_limit_charge_all(begin, end, now);
-    }
-
-    if (lost) {
-        ngx_http_apiscale_limit_uncharged(begin, end, now);
-    }
-
-    return lost;
-}
-
-
-/*
- * The request's limiter state with room for the results of a location.
+ * The request's limiter state, with room for the results of a location.
  */
 
 static ngx_http_apiscale_limit_ctx_t *
@@ -210,21 +223,33 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
 {
     ngx_http_apiscale_limit_ctx_t  *ctx;
 
-    if (rec->limit) {
-        return ngx_http_apiscale_limit_extend_ctx(r, rec, lcf);
+    ctx = rec->limit;
+
+    if (ctx) {
+        if (ctx->last != lcf
+            && ngx_http_apiscale_limit_extend(r, ctx, lcf) != NGX_OK)
+        {
+            return NULL;
+        }
+
+        return ctx;
     }
 
     ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_limit_ctx_t)
-                              + lcf->limits->nelts
+                              + lcf->nresults
                                 * sizeof(ngx_http_apiscale_limit_result_t));
     if (ctx == NULL) {
         return NULL;
     }
 
     ctx->conf = lcf;
+    ctx->last = lcf;
+    ctx->base = 0;
     ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
     ctx->nresults = 0;
+    ctx->room = lcf->nresults;
     ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
+    ctx->settles = 0;
     ctx->chosen = 0;
     ctx->extended = 0;
     ctx->sent = 0;
@@ -236,35 +261,38 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
 
 
 /*
- * As above after a redirect: the results of the earlier location are kept.
+ * Makes room after a redirect: the results of the earlier location are kept.
  * If no policy applied there, the new location is the one that counts.
  */
 
-static ngx_http_apiscale_limit_ctx_t *
-ngx_http_apiscale_limit_extend_ctx(ngx_http_request_t *r,
-    ngx_http_apiscale_request_t *rec, ngx_http_apiscale_limit_conf_t *lcf)
+static ngx_int_t
+ngx_http_apiscale_limit_extend(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_http_apiscale_limit_conf_t *lcf)
 {
-    ngx_uint_t                      n;
-    ngx_http_apiscale_limit_ctx_t  *ctx, *old;
+    ngx_uint_t                         n;
+    ngx_http_apiscale_limit_result_t  *results;
 
-    old = rec->limit;
-    n = lcf->limits->nelts + old->nresults;
+    n = ctx->nresults + lcf->nresults;
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_limit_ctx_t)
-                           + n * sizeof(ngx_http_apiscale_limit_result_t));
-    if (ctx == NULL) {
-        return NULL;
+    if (n > ctx->room) {
+        results = ngx_palloc(r->pool,
+                             n * sizeof(ngx_http_apiscale_limit_result_t));
+        if (results == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(results, ctx->results,
+                   ctx->nresults * sizeof(ngx_http_apiscale_limit_result_t));
+
+        ctx->results = results;
+        ctx->room = n;
     }
 
-    *ctx = *old;
-
-    ctx->results = (ngx_http_apiscale_limit_result_t *) &ctx[1];
+    ctx->last = lcf;
+    ctx->base = ctx->nresults;
     ctx->chosen = 0;
     ctx->extended = 1;
     ctx->sent = 0;
-
-    ngx_memcpy(ctx->results, old->results,
-               old->nresults * sizeof(ngx_http_apiscale_limit_result_t));
 
     if (ctx->nresults == 0) {
         ctx->conf = lcf;
@@ -272,50 +300,43 @@ ngx_http_apiscale_limit_extend_ctx(ngx_http_request_t *r,
         ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
     }
 
-    rec->limit = ctx;
-
-    return ctx;
+    return NGX_OK;
 }
 
 
 /*
- * Appends a result for each policy of the location that applies: whose key is
- * not empty and that was not charged before a redirect.  What
- * lines have in common is done once: the key, and its hash in a zone.
+ * Appends a result for each policy that applies: whose key is not empty and
+ * that was not charged before.  What lines have in common is done once: the
+ * key, and its hash in a zone.
  */
 
 static ngx_int_t
 ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx)
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_lines_t *lines)
 {
-    u_char                              net[NGX_HTTP_APISCALE_NET_LEN];
-    uint64_t                            hash;
-    ngx_str_t                           key;
-    ngx_uint_t                          i, first;
-    ngx_http_apiscale_limit_t         **limits, *limit, *known;
-    ngx_http_apiscale_limit_zone_t     *zone;
-    ngx_http_apiscale_limit_result_t   *res, *next;
-    ngx_http_apiscale_limit_policy_t   *policy;
+    uint64_t                             hash;
+    ngx_str_t                            key;
+    ngx_uint_t                           first;
+    ngx_array_t                         *of_plan;
+    ngx_http_apiscale_limit_t          **lp, **last, *limit, *known;
+    ngx_http_apiscale_limit_zone_t      *zone;
+    ngx_http_apiscale_limit_result_t    *res;
+    ngx_http_apiscale_limit_policy_t   **pp, **end, *policy;
 
-    ngx_str_null(&key);
     hash = 0;
     zone = NULL;
     known = NULL;
-    limits = lcf->limits->elts;
     first = ctx->nresults;
-    next = ctx->results + first;
+    res = ctx->results + first;
+    last = lines->lines + lines->nlines;
 
-    for (i = 0; i < lcf->limits->nelts; i++) {
-        limit = limits[i];
-        policy = limit->policy;
-
-        if (first && ngx_http_apiscale_limit_met(ctx, first, policy)) {
-            continue;
-        }
+    for (lp = lines->lines; lp < last; lp++) {
+        limit = *lp;
 
         if (known == NULL || known->key != limit->key) {
 
-            if (ngx_http_apiscale_limit_key(r, limit, net, &key) != NGX_OK) {
+            if (ngx_http_apiscale_limit_key(r, limit, ctx, &key) != NGX_OK) {
                 return NGX_ERROR;
             }
 
@@ -327,26 +348,63 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
             continue;
         }
 
-        if (zone != policy->zone) {
-            zone = policy->zone;
-            hash = apiscale_siphash_final(&zone->hash, key.data, key.len);
+        pp = limit->policies;
+        end = pp + 1;
+
+        if (pp == NULL) {
+            of_plan = ngx_http_apiscale_limit_of_plan(r, limit);
+            if (of_plan == NULL) {
+                return NGX_ERROR;
+            }
+
+            pp = of_plan->elts;
+            end = pp + of_plan->nelts;
         }
 
-        res = next++;
-        ctx->nresults++;
+        for ( /* void */ ; pp < end; pp++) {
+            policy = *pp;
 
-        res->policy = policy;
-        res->dry_run = limit->dry_run | lcf->dry_run;
-        res->rejected = 0;
-        res->cost = limit->cost ? ngx_http_apiscale_limit_cost(r, limit->cost)
-                                : 1;
+            if (first && ngx_http_apiscale_limit_met(ctx, first, policy)) {
+                continue;
+            }
 
-        res->ref.fingerprint = apiscale_table_fingerprint(hash ^ policy->salt);
+            if (zone != policy->zone) {
+                zone = policy->zone;
+                hash = apiscale_siphash_final(&zone->hash, key.data, key.len);
+            }
 
-        /* of one bucket nothing could be awaited together with its lines */
+            res->policy = policy;
+            res->limit = limit;
+            res->dry_run = limit->dry_run | lcf->dry_run;
+            res->rejected = 0;
+            res->settles = limit->settles;
 
-        if (lcf->limits->nelts > 1) {
-            apiscale_table_prefetch(&zone->table, res->ref.fingerprint);
+            res->charge.policy = &policy->bucket;
+            res->charge.fingerprint = apiscale_table_fingerprint(
+                                                        hash ^ policy->salt);
+            res->charge.cost = 1;
+
+            if (limit->cost) {
+                res->charge.cost = ngx_http_apiscale_limit_cost(r,
+                                                                limit->cost);
+            }
+
+            if (limit->scale
+                && ngx_http_apiscale_limit_scale(r, res) != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            /* of one bucket nothing could be awaited together */
+
+            if (lines->nresults > 1) {
+                apiscale_table_prefetch(&zone->table,
+                                        res->charge.fingerprint);
+            }
+
+            ctx->settles |= limit->settles;
+            ctx->nresults++;
+            res++;
         }
     }
 
@@ -354,7 +412,7 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
 }
 
 
-/* whether a policy is among the results of an earlier location */
+/* whether a policy is among the results of an earlier stage or location */
 
 static ngx_uint_t
 ngx_http_apiscale_limit_met(ngx_http_apiscale_limit_ctx_t *ctx,
@@ -374,17 +432,43 @@ ngx_http_apiscale_limit_met(ngx_http_apiscale_limit_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_apiscale_limit_key(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_t *limit, u_char net[NGX_HTTP_APISCALE_NET_LEN],
+    ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_str_t *key)
 {
     if (limit->key) {
         return ngx_http_complex_value(r, limit->key, key);
     }
 
-    key->len = ngx_http_apiscale_client_net(r, net);
-    key->data = net;
+    key->len = ngx_http_apiscale_client_net(r, ctx->net);
+    key->data = ctx->net;
 
     return NGX_OK;
+}
+
+
+/*
+ * The policies of the plan that a request has; of the default one when it
+ * names none that exists.  NULL: an error.
+ */
+
+static ngx_array_t *
+ngx_http_apiscale_limit_of_plan(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_t *limit)
+{
+    ngx_str_t   name;
+    ngx_uint_t  i;
+
+    if (ngx_http_complex_value(r, limit->plan, &name) != NGX_OK) {
+        return NULL;
+    }
+
+    for (i = 0; i < limit->nplans; i++) {
+        if (ngx_http_apiscale_limit_same(&limit->plans[i].name, &name)) {
+            return &limit->plans[i].policies;
+        }
+    }
+
+    return &limit->default_plan->policies;
 }
 
 
@@ -425,205 +509,132 @@ ngx_http_apiscale_limit_cost(ngx_http_request_t *r,
 
 
 /*
- * Looks a policy's bucket up and decides, without charging it.
+ * Gives the charge a policy whose rate and bucket are a part of the policy's,
+ * as the request states: from 0 to 1, else 1.
  */
 
-static void
-ngx_http_apiscale_limit_check(ngx_http_apiscale_limit_result_t *res,
-    uint64_t now)
+static ngx_int_t
+ngx_http_apiscale_limit_scale(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_result_t *res)
 {
-    uint64_t                           tat, from;
-    ngx_uint_t                         generation;
-    ngx_http_apiscale_limit_policy_t  *policy;
+    ngx_int_t           n;
+    ngx_str_t           value;
+    apiscale_policy_t  *scaled;
 
-    policy = res->policy;
-
-    apiscale_table_find(&policy->zone->table, res->ref.fingerprint,
-                        &res->ref);
-
-    tat = res->ref.state;
-    generation = res->ref.key & APISCALE_KEY_GENERATION;
-
-    if (res->ref.entry && generation != policy->generation) {
-        from = policy->slot->intervals[generation];
-        tat = apiscale_gcra_rescale(tat, now, from, policy->gcra.interval);
+    if (ngx_http_complex_value(r, res->limit->scale, &value) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    res->rejected = apiscale_gcra_check(&policy->gcra, tat, now, res->cost,
-                                        &res->gcra)
-                    == APISCALE_REJECT;
+    n = ngx_atofp(value.data, value.len, 6);
+
+    if (n == NGX_ERROR || n >= APISCALE_BUCKET_WHOLE) {
+        return NGX_OK;
+    }
+
+    scaled = ngx_palloc(r->pool, sizeof(apiscale_policy_t));
+    if (scaled == NULL) {
+        return NGX_ERROR;
+    }
+
+    apiscale_bucket_scale(scaled, res->charge.policy, n);
+
+    res->charge.policy = scaled;
+
+    return NGX_OK;
 }
 
 
 /*
- * Charges a bucket that admitted the request when it was looked at.  If other
- * workers were faster until it does not any more, res->rejected is set.
+ * What time it is.  The exact wall clock is only read where windows need it;
+ * else it tells which counters of a full table may be dropped.
  */
 
-static void
-ngx_http_apiscale_limit_charge(ngx_http_apiscale_limit_result_t *res,
-    uint64_t now)
+void
+ngx_http_apiscale_limit_clock(apiscale_clock_t *now, ngx_uint_t windows)
 {
-    ngx_http_apiscale_limit_policy_t  *policy;
+    now->mono = ngx_apiscale_monotonic_ticks();
 
-    if (res->cost == 0) {
-        return;
-    }
+    now->wall = windows ? ngx_apiscale_unix_ticks()
+                        : (uint64_t) ngx_time() * APISCALE_TICKS_PER_SEC;
 
-    policy = res->policy;
-
-    if (apiscale_table_commit(&policy->zone->table, &res->ref,
-                              policy->generation, res->gcra.tat, now)
-        != APISCALE_TABLE_OK)
-    {
-        ngx_http_apiscale_limit_charge_again(res);
-    }
-}
-
-
-static void
-ngx_http_apiscale_limit_charge_again(ngx_http_apiscale_limit_result_t *res)
-{
-    uint64_t                           now;
-    ngx_uint_t                         i;
-    ngx_http_apiscale_limit_policy_t  *policy;
-
-    policy = res->policy;
-
-    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_TRIES; i++) {
-
-        now = ngx_apiscale_monotonic_ticks();
-
-        ngx_http_apiscale_limit_check(res, now);
-
-        if (res->rejected) {
-            return;
-        }
-
-        if (apiscale_table_commit(&policy->zone->table, &res->ref,
-                                  policy->generation, res->gcra.tat, now)
-            == APISCALE_TABLE_OK)
-        {
-            return;
-        }
-    }
-
-    /* rather one request too few than one too many */
-
-    res->rejected = 1;
-    res->gcra.retry = policy->gcra.interval;
+    now->wall -= APISCALE_MONDAY_S * APISCALE_TICKS_PER_SEC;
 }
 
 
 /*
- * Charges all policies that were looked at, or none.  NULL, or the result
- * that rejected.
+ * Looks at all policies, and charges them if all of them admit the request.
+ * 0, or 1 if one rejected.
  */
 
-static ngx_http_apiscale_limit_result_t *
-ngx_http_apiscale_limit_charge_all(ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *end, uint64_t now)
+static ngx_uint_t
+ngx_http_apiscale_limit_decide(ngx_http_apiscale_limit_result_t *begin,
+    ngx_http_apiscale_limit_result_t *end, apiscale_clock_t *now)
 {
+    ngx_uint_t                         rejected;
     ngx_http_apiscale_limit_result_t  *res;
 
-    for (res = begin; res < end; res++) {
+    rejected = 0;
+    res = begin;
 
+    do {
+        if (apiscale_bucket_check(&res->charge, now) == APISCALE_REJECT) {
+            res->rejected = 1;
+            rejected |= !res->dry_run;
+        }
+
+    } while (++res < end);
+
+    if (rejected) {
+        ngx_http_apiscale_limit_uncharged(begin, begin, end, now);
+        return 1;
+    }
+
+    res = begin;
+
+    do {
         if (res->rejected) {
             continue;                     /* a dry run */
         }
 
-        ngx_http_apiscale_limit_charge(res, now);
+        if (apiscale_bucket_charge(&res->charge, now) == APISCALE_REJECT) {
+            res->rejected = 1;
 
-        if (res->rejected && !res->dry_run) {
-            ngx_http_apiscale_limit_give_back(begin, res);
-            return res;
+            if (!res->dry_run) {
+                ngx_http_apiscale_limit_uncharged(begin, res, end, now);
+                return 1;
+            }
         }
-    }
 
-    return NULL;
-}
+    } while (++res < end);
 
-
-/* takes the charges back that were made before "res" rejected */
-
-static void
-ngx_http_apiscale_limit_give_back(ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *res)
-{
-    while (res-- > begin) {
-        ngx_http_apiscale_limit_give_back_one(res);
-    }
+    return 0;
 }
 
 
 /*
- * Takes a charge of this very request back, while the client waits.
- */
-
-static void
-ngx_http_apiscale_limit_give_back_one(
-    ngx_http_apiscale_limit_result_t *res)
-{
-    uint64_t                           now, tat, amount, written;
-    ngx_uint_t                         i;
-    apiscale_table_rc_e                rc;
-    ngx_http_apiscale_limit_policy_t  *policy;
-
-    if (res->rejected || res->cost == 0) {
-        return;
-    }
-
-    policy = res->policy;
-    amount = res->cost * policy->gcra.interval;
-    written = res->gcra.tat;
-
-    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_TRIES; i++) {
-
-        now = ngx_apiscale_monotonic_ticks();
-
-        apiscale_table_find(&policy->zone->table, res->ref.fingerprint,
-                            &res->ref);
-
-        /* gone, or rescaled by a worker of another configuration */
-
-        if (res->ref.entry == NULL
-            || (res->ref.key & APISCALE_KEY_GENERATION)
-               != policy->generation)
-        {
-            break;
-        }
-
-        tat = apiscale_gcra_refund(res->ref.state, now, written, amount);
-
-        rc = apiscale_table_commit(&policy->zone->table, &res->ref,
-                                   policy->generation, tat, now);
-
-        if (rc == APISCALE_TABLE_OK) {
-            break;
-        }
-    }
-}
-
-
-/*
- * Of a request that was rejected the client is told what its other policies
- * have left without it.
+ * Takes the charges back that were made before one rejected.  The client is
+ * told what its other policies have left without this request.
  */
 
 static void
 ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_result_t *begin,
-    ngx_http_apiscale_limit_result_t *end, uint64_t now)
+    ngx_http_apiscale_limit_result_t *charged,
+    ngx_http_apiscale_limit_result_t *end, apiscale_clock_t *now)
 {
-    uint64_t                           tat;
     ngx_http_apiscale_limit_result_t  *res;
 
     for (res = begin; res < end; res++) {
+        res->settles = 0;
 
-        if (!res->rejected) {
-            tat = res->gcra.tat - res->cost * res->policy->gcra.interval;
+        if (res->rejected) {
+            continue;
+        }
 
-            (void) apiscale_gcra_check(&res->policy->gcra, tat, now, 0,
-                                       &res->gcra);
+        if (res < charged) {
+            apiscale_bucket_settle(&res->charge, 0, now);
+
+        } else {
+            apiscale_bucket_look(&res->charge, now);
         }
     }
 }
@@ -663,13 +674,9 @@ ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
             best = res->rejected ? res : best;
 
         } else if (res->rejected) {
-            best = res->gcra.retry > best->gcra.retry ? res : best;
+            best = res->charge.res.retry > best->charge.res.retry ? res : best;
 
-        } else if ((unsigned __int128) res->gcra.remaining
-                   * best->policy->gcra.burst
-                   < (unsigned __int128) best->gcra.remaining
-                     * res->policy->gcra.burst)
-        {
+        } else if (ngx_http_apiscale_limit_scarcer(res, best)) {
             best = res;
         }
     }
@@ -681,47 +688,215 @@ ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
 }
 
 
+/* whether one result leaves less than another in proportion */
+
+static ngx_uint_t
+ngx_http_apiscale_limit_scarcer(ngx_http_apiscale_limit_result_t *a,
+    ngx_http_apiscale_limit_result_t *b)
+{
+    return (unsigned __int128) apiscale_bucket_remaining(&a->charge)
+           * b->charge.policy->gcra.burst
+           < (unsigned __int128) apiscale_bucket_remaining(&b->charge)
+             * a->charge.policy->gcra.burst;
+}
+
+
 /*
- * Counts the decisions and logs those that rejected: one line a request.
+ * Counts the decisions, and logs those that rejected: one line a request.
+ * Returns the ticks for which the request is to be held.
  */
 
-static void
+static uint64_t
 ngx_http_apiscale_limit_account(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_uint_t first)
+    ngx_uint_t first, ngx_uint_t rejected)
 {
+    uint64_t                           wait, longest;
+    ngx_http_apiscale_decision_e       decision;
     ngx_http_apiscale_limit_result_t  *res, *end, *dry;
+    ngx_http_apiscale_limit_status_e   status;
 
     dry = NULL;
+    longest = 0;
+    status = NGX_HTTP_APISCALE_LIMIT_PASSED;
     end = ctx->results + ctx->nresults;
+
+    ctx->chosen = 0;
 
     for (res = ctx->results + first; res < end; res++) {
 
-        if (!res->rejected) {
-            if (ctx->status != NGX_HTTP_APISCALE_LIMIT_REJECTED) {
-                ngx_http_apiscale_limit_count(res->policy,
-                                           NGX_HTTP_APISCALE_DECISION_PASSED);
+        decision = NGX_HTTP_APISCALE_DECISION_PASSED;
+
+        if (res->rejected) {
+            decision = NGX_HTTP_APISCALE_DECISION_REJECTED;
+
+            if (res->dry_run) {
+                decision = NGX_HTTP_APISCALE_DECISION_DRY_RUN;
+                status = NGX_HTTP_APISCALE_LIMIT_DRY_RUN;
+                dry = res;
             }
 
-        } else if (res->dry_run) {
-            ngx_http_apiscale_limit_count(res->policy,
-                                          NGX_HTTP_APISCALE_DECISION_DRY_RUN);
-            dry = res;
+        } else if (rejected) {
+            continue;
 
-        } else {
-            ngx_http_apiscale_limit_count(res->policy,
-                                         NGX_HTTP_APISCALE_DECISION_REJECTED);
+        } else if (res->limit->delay) {
+            wait = ngx_http_apiscale_limit_wait(res);
+
+            if (wait) {
+                decision = NGX_HTTP_APISCALE_DECISION_DELAYED;
+                status = ngx_max(status, NGX_HTTP_APISCALE_LIMIT_DELAYED);
+                longest = ngx_max(longest, wait);
+            }
         }
+
+        ngx_http_apiscale_limit_count(res->policy, decision);
     }
 
-    if (ctx->status == NGX_HTTP_APISCALE_LIMIT_REJECTED) {
-        ngx_http_apiscale_limit_log(r, lcf,
-                                    ngx_http_apiscale_limit_shown(ctx));
+    if (rejected) {
+        status = NGX_HTTP_APISCALE_LIMIT_REJECTED;
+        dry = ngx_http_apiscale_limit_shown(ctx);
+    }
 
-    } else if (dry) {
-        ctx->status = NGX_HTTP_APISCALE_LIMIT_DRY_RUN;
+    if (dry) {
         ngx_http_apiscale_limit_log(r, lcf, dry);
     }
+
+    ctx->status = ngx_max(ctx->status, status);
+
+    if (first != ctx->base) {
+        ngx_http_apiscale_limit_sort(ctx);
+    }
+
+    return longest;
+}
+
+
+/*
+ * The ticks for which a request is held, so that those of one bucket leave
+ * evenly: until all that was owed before it is paid.
+ */
+
+static uint64_t
+ngx_http_apiscale_limit_wait(ngx_http_apiscale_limit_result_t *res)
+{
+    apiscale_charge_t  *c;
+
+    c = &res->charge;
+
+    if (res->dry_run || c->cost == 0) {
+        return 0;
+    }
+
+    return c->res.reset - c->cost * c->policy->gcra.interval;
+}
+
+
+/*
+ * The client is told of policies in the order in which they are written, not
+ * in that of their stages.
+ */
+
+static void
+ngx_http_apiscale_limit_sort(ngx_http_apiscale_limit_ctx_t *ctx)
+{
+    ngx_uint_t                         i, j;
+    ngx_http_apiscale_limit_result_t  *results, res;
+
+    results = ctx->results;
+
+    for (i = ctx->base + 1; i < ctx->nresults; i++) {
+        res = results[i];
+
+        for (j = i; j > ctx->base; j--) {
+
+            if (ngx_http_apiscale_limit_position(ctx->last,
+                                                 results[j - 1].limit)
+                <= ngx_http_apiscale_limit_position(ctx->last, res.limit))
+            {
+                break;
+            }
+
+            results[j] = results[j - 1];
+        }
+
+        results[j] = res;
+    }
+
+    ctx->chosen = 0;
+}
+
+
+static ngx_uint_t
+ngx_http_apiscale_limit_position(ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_t *limit)
+{
+    ngx_uint_t                   i;
+    ngx_http_apiscale_limit_t  **limits;
+
+    limits = lcf->limits->elts;
+
+    for (i = 0; i < lcf->limits->nelts && limits[i] != limit; i++) {
+        /* void */
+    }
+
+    return i;
+}
+
+
+/*
+ * Holds a request, as limit_req does.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_limit_delay(ngx_http_request_t *r, uint64_t wait)
+{
+    ngx_msec_t    ms;
+    ngx_event_t  *wev;
+
+    ms = (wait + 1000 * APISCALE_TICKS_PER_US - 1)
+         / (1000 * APISCALE_TICKS_PER_US);
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_apiscale_limit_delayed;
+
+    wev = r->connection->write;
+
+    wev->delayed = 1;
+    ngx_add_timer(wev, ms);
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_apiscale_limit_delayed(ngx_http_request_t *r)
+{
+    ngx_event_t  *wev;
+
+    wev = r->connection->write;
+
+    if (wev->delayed) {
+
+        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        }
+
+        return;
+    }
+
+    if (ngx_handle_read_event(r->connection->read, 0) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
 }
 
 
@@ -756,7 +931,7 @@ ngx_http_apiscale_limit_reject(ngx_http_request_t *r,
 
     detail.data = p;
 
-    if (res->gcra.retry == APISCALE_GCRA_NEVER) {
+    if (res->charge.res.retry == APISCALE_BUCKET_NEVER) {
         p = ngx_sprintf(p, "The cost exceeds the whole quota of policy %V.",
                         name);
 

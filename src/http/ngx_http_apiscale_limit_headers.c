@@ -14,7 +14,6 @@
 
 
 #include "ngx_http_apiscale_limit.h"
-#include "ngx_apiscale_time.h"
 
 
 /* what the origin said, as found in the response */
@@ -70,7 +69,11 @@ static u_char *ngx_http_apiscale_limit_states(u_char *last,
 static ngx_int_t ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_origin_t *origin);
-static uint64_t ngx_http_apiscale_limit_window_s(
+static uint64_t ngx_http_apiscale_limit_within_s(
+    ngx_http_apiscale_limit_result_t *res);
+static ngx_int_t ngx_http_apiscale_limit_policies(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_str_t *value);
+static u_char *ngx_http_apiscale_limit_item(u_char *p,
     ngx_http_apiscale_limit_result_t *res);
 static ngx_int_t ngx_http_apiscale_limit_list(ngx_http_request_t *r,
     ngx_table_elt_t *origin, ngx_http_apiscale_limit_field_e field,
@@ -113,11 +116,11 @@ ngx_http_apiscale_limit_retry_s(ngx_http_apiscale_limit_result_t *res)
 {
     uint64_t  s;
 
-    if (res->gcra.retry == APISCALE_GCRA_NEVER) {
+    if (res->charge.res.retry == APISCALE_BUCKET_NEVER) {
         return 0;
     }
 
-    s = apiscale_gcra_seconds(res->gcra.retry);
+    s = apiscale_gcra_seconds(res->charge.res.retry);
 
     return ngx_max(s, 1);
 }
@@ -131,8 +134,15 @@ ngx_http_apiscale_limit_retry_s(ngx_http_apiscale_limit_result_t *res)
 uint64_t
 ngx_http_apiscale_limit_reset_unix(ngx_http_apiscale_limit_result_t *res)
 {
-    return apiscale_gcra_seconds(ngx_apiscale_unix_us() * APISCALE_TICKS_PER_US
-                                 + res->gcra.tat
+    apiscale_charge_t  *c;
+
+    c = &res->charge;
+
+    if (c->policy->kind != APISCALE_ROLLING) {
+        return apiscale_gcra_seconds(c->until) + APISCALE_MONDAY_S;
+    }
+
+    return apiscale_gcra_seconds(ngx_apiscale_unix_ticks() + c->res.tat
                                  - ngx_apiscale_monotonic_ticks());
 }
 
@@ -144,12 +154,22 @@ ngx_http_apiscale_limit_reset_unix(ngx_http_apiscale_limit_result_t *res)
 static uint64_t
 ngx_http_apiscale_limit_reset_delta(ngx_http_apiscale_limit_result_t *res)
 {
-    uint64_t  now;
+    uint64_t            now, until;
+    apiscale_charge_t  *c;
 
-    now = ngx_apiscale_monotonic_ticks();
+    c = &res->charge;
 
-    return res->gcra.tat > now ? apiscale_gcra_seconds(res->gcra.tat - now)
-                               : 0;
+    if (c->policy->kind != APISCALE_ROLLING) {
+        now = ngx_apiscale_unix_ticks()
+              - APISCALE_MONDAY_S * APISCALE_TICKS_PER_SEC;
+        until = c->until;
+
+    } else {
+        now = ngx_apiscale_monotonic_ticks();
+        until = c->res.tat;
+    }
+
+    return until > now ? apiscale_gcra_seconds(until - now) : 0;
 }
 
 
@@ -167,11 +187,17 @@ ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
 
     ctx = rec->limit;
 
+    ngx_http_apiscale_limit_settle(r, ctx);
+
     if (ngx_http_apiscale_limit_shown(ctx) == NULL) {
         return NGX_OK;
     }
 
     headers = ctx->conf->headers;
+
+    if (headers & NGX_HTTP_APISCALE_LIMIT_OFF && !ctx->shown->rejected) {
+        return NGX_OK;
+    }
 
     ngx_http_apiscale_limit_origin(r, ctx, &origin);
 
@@ -367,6 +393,7 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
 {
     u_char                            *last, *remaining, *reset;
     uint64_t                           until;
+    ngx_str_t                          limit;
     ngx_http_apiscale_limit_result_t  *res;
 
     res = ctx->shown;
@@ -392,12 +419,12 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
         }
     }
 
-    last = ngx_pnalloc(r->pool, 2 * NGX_INT64_LEN);
+    last = ngx_pnalloc(r->pool, 3 * NGX_INT64_LEN);
     if (last == NULL) {
         return NGX_ERROR;
     }
 
-    last += 2 * NGX_INT64_LEN;
+    last += 3 * NGX_INT64_LEN;
 
     if (ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_X_DELTA) {
         until = ngx_http_apiscale_limit_reset_delta(res);
@@ -407,11 +434,19 @@ ngx_http_apiscale_limit_x_headers(ngx_http_request_t *r,
     }
 
     reset = ngx_http_apiscale_limit_number(last, until);
-    remaining = ngx_http_apiscale_limit_number(reset, res->gcra.remaining);
+    remaining = ngx_http_apiscale_limit_number(reset,
+                                     apiscale_bucket_remaining(&res->charge));
+
+    limit = res->policy->limit_value;
+
+    if (res->charge.policy != &res->policy->bucket) {
+        limit.data = ngx_http_apiscale_limit_number(remaining,
+                                            res->charge.policy->gcra.burst);
+        limit.len = remaining - limit.data;
+    }
 
     if (ngx_http_apiscale_limit_header(r, NGX_HTTP_APISCALE_LIMIT_FIELD_LIMIT,
-                                       res->policy->limit_value.data,
-                                       res->policy->limit_value.len)
+                                       limit.data, limit.len)
         != NGX_OK
         || ngx_http_apiscale_limit_header(r,
                                     NGX_HTTP_APISCALE_LIMIT_FIELD_REMAINING,
@@ -451,8 +486,9 @@ ngx_http_apiscale_limit_origin_stricter(
         return 0;
     }
 
-    return (unsigned __int128) remaining * res->policy->gcra.burst
-           < (unsigned __int128) res->gcra.remaining * limit;
+    return (unsigned __int128) remaining * res->charge.policy->gcra.burst
+           < (unsigned __int128) apiscale_bucket_remaining(&res->charge)
+             * limit;
 }
 
 
@@ -485,11 +521,12 @@ ngx_http_apiscale_limit_states(u_char *last,
         }
 
         p = ngx_http_apiscale_limit_number(p,
-                                       ngx_http_apiscale_limit_window_s(res));
+                                       ngx_http_apiscale_limit_within_s(res));
         *--p = '=';
         *--p = 't';
         *--p = ';';
-        p = ngx_http_apiscale_limit_number(p, res->gcra.remaining);
+        p = ngx_http_apiscale_limit_number(p,
+                                     apiscale_bucket_remaining(&res->charge));
 
         item = &res->policy->state_item;
 
@@ -507,62 +544,39 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     ngx_http_apiscale_limit_origin_t *origin)
 {
     u_char                            *p;
-    size_t                             state, policy;
+    size_t                             len;
     ngx_str_t                          value, policies;
     ngx_uint_t                         i;
     ngx_http_apiscale_limit_result_t  *res;
 
-    state = 0;
-    policy = 0;
+    len = 0;
 
     for (i = 0; i < ctx->nresults; i++) {
         res = &ctx->results[i];
 
         if (!res->dry_run) {
-            state += res->policy->state_item.len
-                     + sizeof(";t=, ") - 1 + 2 * NGX_INT64_LEN;
-            policy += res->policy->policy_item.len + sizeof(", ") - 1;
+            len += res->policy->state_item.len
+                   + sizeof(";t=, ") - 1 + 2 * NGX_INT64_LEN;
         }
     }
 
-    /* usually all policies of the location apply, and their list is known */
-
-    if (!ctx->extended && ctx->nresults == ctx->conf->limits->nelts) {
-        policies = ctx->conf->policy_header;
-        policy = 0;
-
-    } else {
-        policies.len = 0;
-    }
-
-    p = ngx_pnalloc(r->pool, policy + state);
+    p = ngx_pnalloc(r->pool, len);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    value.data = ngx_http_apiscale_limit_states(p + policy + state, ctx);
-    value.len = p + policy + state - value.data;
+    value.data = ngx_http_apiscale_limit_states(p + len, ctx);
+    value.len = p + len - value.data;
 
-    if (policies.len == 0) {
-        policies.data = p;
+    /* usually all policies of the location apply, and their list is known */
 
-        for (i = 0; i < ctx->nresults; i++) {
-            res = &ctx->results[i];
+    if (ctx->conf->policy_header.len && !ctx->extended
+        && ctx->nresults == ctx->conf->limits->nelts)
+    {
+        policies = ctx->conf->policy_header;
 
-            if (res->dry_run) {
-                continue;
-            }
-
-            if (p != policies.data) {
-                *p++ = ',';
-                *p++ = ' ';
-            }
-
-            p = ngx_cpymem(p, res->policy->policy_item.data,
-                           res->policy->policy_item.len);
-        }
-
-        policies.len = p - policies.data;
+    } else if (ngx_http_apiscale_limit_policies(r, ctx, &policies) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (ngx_http_apiscale_limit_list(r, origin->policy,
@@ -580,32 +594,89 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
 
 
 /*
+ * Writes the list RateLimit-Policy of the policies that applied.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_limit_policies(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    len = 0;
+
+    for (i = 0; i < ctx->nresults; i++) {
+        len += ctx->results[i].policy->policy_item.len
+               + sizeof(", ") - 1 + 2 * NGX_INT64_LEN;
+    }
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = p;
+
+    for (i = 0; i < ctx->nresults; i++) {
+
+        if (ctx->results[i].dry_run) {
+            continue;
+        }
+
+        if (p != value->data) {
+            *p++ = ',';
+            *p++ = ' ';
+        }
+
+        p = ngx_http_apiscale_limit_item(p, &ctx->results[i]);
+    }
+
+    value->len = p - value->data;
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_apiscale_limit_item(u_char *p,
+    ngx_http_apiscale_limit_result_t *res)
+{
+    uint64_t                           window;
+    const apiscale_policy_t           *scaled;
+    ngx_http_apiscale_limit_policy_t  *policy;
+
+    policy = res->policy;
+    scaled = res->charge.policy;
+
+    if (scaled == &policy->bucket) {
+        return ngx_cpymem(p, policy->policy_item.data,
+                          policy->policy_item.len);
+    }
+
+    window = scaled->kind == APISCALE_ROLLING
+             ? apiscale_gcra_seconds(scaled->gcra.burst
+                                     * scaled->gcra.interval)
+             : scaled->period_s;
+
+    return ngx_sprintf(p, "\"%V\";q=%uL;w=%uL", &policy->name,
+                       scaled->gcra.burst, ngx_max(window, 1));
+}
+
+
+/*
  * The parameter "t": no more than what remains within so many seconds
  * (section 4 of the draft); with nothing left, the wait for one request.
  * Never later than Retry-After.
  */
 
 static uint64_t
-ngx_http_apiscale_limit_window_s(ngx_http_apiscale_limit_result_t *res)
+ngx_http_apiscale_limit_within_s(ngx_http_apiscale_limit_result_t *res)
 {
-    uint64_t          ticks, span, s;
-    apiscale_gcra_t  *g;
+    uint64_t  s;
 
-    g = &res->policy->gcra;
-    span = g->burst * g->interval;
-
-    if (res->gcra.remaining) {
-        ticks = res->gcra.remaining * g->interval;
-
-    } else {
-        ticks = res->gcra.reset + g->interval - span;
-    }
-
-    if (res->rejected) {
-        ticks = ngx_min(ticks, res->gcra.retry);
-    }
-
-    s = apiscale_gcra_seconds(ticks);
+    s = apiscale_gcra_seconds(apiscale_bucket_within(&res->charge));
 
     return ngx_max(s, 1);
 }

@@ -12,11 +12,10 @@
 
 
 #include "ngx_http_apiscale_limit.h"
-#include "ngx_apiscale_time.h"
 
 
 /* "apiscl" and the layout's version */
-#define NGX_HTTP_APISCALE_LIMIT_MAGIC      0x6170697363006c02ULL
+#define NGX_HTTP_APISCALE_LIMIT_MAGIC      0x6170697363006c03ULL
 
 #define NGX_HTTP_APISCALE_LIMIT_MIN_SLOTS  16
 #define NGX_HTTP_APISCALE_LIMIT_MAX_SLOTS  1024
@@ -25,9 +24,6 @@
 #define NGX_HTTP_APISCALE_LIMIT_PER_SLOT   16384
 
 #define NGX_HTTP_APISCALE_LIMIT_MIN_PAGES  8
-
-/* sets that are looked at to estimate how full a zone is */
-#define NGX_HTTP_APISCALE_LIMIT_SAMPLE     2048
 
 
 static char *ngx_http_apiscale_limit_zone_param(ngx_conf_t *cf,
@@ -48,33 +44,6 @@ static uint64_t ngx_http_apiscale_limit_policy_id(
     ngx_http_apiscale_limit_policy_t *policy);
 static void ngx_http_apiscale_limit_generation(
     ngx_http_apiscale_limit_policy_t *policy);
-static uint64_t ngx_http_apiscale_limit_decisions(
-    ngx_http_apiscale_limit_policy_t *policy, ngx_uint_t decision);
-static uint64_t ngx_http_apiscale_limit_live(
-    ngx_http_apiscale_limit_zone_t *zone);
-static ngx_http_apiscale_limit_zone_t **ngx_http_apiscale_limit_zones(
-    ngx_http_request_t *r, ngx_uint_t *n);
-static void ngx_http_apiscale_limit_json(ngx_http_request_t *r,
-    ngx_apiscale_text_t *t);
-static void ngx_http_apiscale_limit_json_policy(ngx_apiscale_text_t *t,
-    ngx_http_apiscale_limit_policy_t *policy);
-static void ngx_http_apiscale_limit_prometheus(ngx_http_request_t *r,
-    ngx_apiscale_text_t *t);
-static uint64_t ngx_http_apiscale_limit_used(ngx_shm_zone_t *shm_zone);
-
-
-static const ngx_str_t  ngx_http_apiscale_limit_decision_names[] = {
-    ngx_string("passed"),
-    ngx_string("rejected"),
-    ngx_string("rejected_dry_run")
-};
-
-
-static const ngx_http_apiscale_section_t  ngx_http_apiscale_limit_section = {
-    ngx_string("limits"),
-    ngx_http_apiscale_limit_json,
-    ngx_http_apiscale_limit_prometheus
-};
 
 
 /*
@@ -279,6 +248,9 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         policy->slot = ngx_http_apiscale_limit_slot(zone, old, id);
         ngx_http_apiscale_limit_generation(policy);
 
+        policy->bucket.table = &zone->table;
+        policy->bucket.rates = policy->slot->rates;
+
         /*
          * Buckets of one key under several policies: each salt moves all of
          * a zone's hashes elsewhere.  It has a secret of its own, else it
@@ -377,6 +349,7 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
 {
     uint64_t                        lost;
     ngx_uint_t                      i, n, unused;
+    apiscale_clock_t                now;
     ngx_http_apiscale_limit_zone_t  old;
 
     ngx_memzero(&old, sizeof(old));
@@ -404,8 +377,9 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
 
     zone->sh->evicted_live = from->evicted_live;
 
-    lost = apiscale_table_copy(&zone->table, &old.table,
-                               ngx_apiscale_monotonic_ticks());
+    ngx_http_apiscale_limit_clock(&now, 1);
+
+    lost = apiscale_table_copy(&zone->table, &old.table, &now);
 
     ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
                   "zone \"%V\" changed its size: its keys were kept, "
@@ -505,6 +479,12 @@ ngx_http_apiscale_limit_policy_id(ngx_http_apiscale_limit_policy_t *policy)
 
     apiscale_siphash_init(&hash, key);
 
+    if (policy->plan.len) {
+        apiscale_siphash_block(&hash, apiscale_siphash_final(&hash,
+                                                          policy->plan.data,
+                                                          policy->plan.len));
+    }
+
     id = apiscale_siphash_final(&hash, policy->name.data, policy->name.len);
 
     return id ? id : 1;
@@ -513,232 +493,37 @@ ngx_http_apiscale_limit_policy_id(ngx_http_apiscale_limit_policy_t *policy)
 
 /*
  * The generation under which this configuration writes: the one that has its
- * interval, else the next.  After 16 different rates the oldest is forgotten;
- * a key that was not seen since then is rescaled from a wrong rate.
+ * rate, else the next.  After 16 different rates the oldest is forgotten; a
+ * key that was not seen since then is rescaled from a wrong rate.
  */
 
 static void
 ngx_http_apiscale_limit_generation(ngx_http_apiscale_limit_policy_t *policy)
 {
-    uint64_t                         generation;
+    uint64_t                         generation, rate;
     ngx_uint_t                       i;
     ngx_http_apiscale_limit_slot_t  *slot;
 
     slot = policy->slot;
 
+    rate = APISCALE_BUCKET_RATE(policy->bucket.gcra.interval,
+                                policy->bucket.kind);
+
     for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_GENERATIONS; i++) {
-        if (slot->intervals[i] == policy->gcra.interval) {
+        if (slot->rates[i] == rate) {
             slot->generation = i;
-            policy->generation = i;
+            policy->bucket.generation = i;
             return;
         }
     }
 
     generation = slot->generation;
 
-    if (slot->intervals[generation]) {
+    if (slot->rates[generation]) {
         generation = (generation + 1) % NGX_HTTP_APISCALE_LIMIT_GENERATIONS;
     }
 
-    slot->intervals[generation] = policy->gcra.interval;
+    slot->rates[generation] = rate;
     slot->generation = generation;
-    policy->generation = (unsigned) generation;
-}
-
-
-static uint64_t
-ngx_http_apiscale_limit_decisions(ngx_http_apiscale_limit_policy_t *policy,
-    ngx_uint_t decision)
-{
-    uint64_t    n;
-    ngx_uint_t  i;
-
-    n = 0;
-
-    for (i = 0; i < NGX_HTTP_APISCALE_LIMIT_LANES; i++) {
-        n += __atomic_load_n(&policy->slot->decisions[i][decision],
-                             __ATOMIC_RELAXED);
-    }
-
-    return n;
-}
-
-
-static ngx_http_apiscale_limit_zone_t **
-ngx_http_apiscale_limit_zones(ngx_http_request_t *r, ngx_uint_t *n)
-{
-    ngx_http_apiscale_limit_main_conf_t  *lmcf;
-
-    lmcf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_limit_module);
-
-    *n = lmcf->zones.nelts;
-
-    return lmcf->zones.elts;
-}
-
-
-static void
-ngx_http_apiscale_limit_json(ngx_http_request_t *r, ngx_apiscale_text_t *t)
-{
-    ngx_uint_t                          i, j, n;
-    ngx_http_apiscale_limit_zone_t    **zones;
-    ngx_http_apiscale_limit_policy_t  **policies;
-
-    zones = ngx_http_apiscale_limit_zones(r, &n);
-
-    ngx_apiscale_text_literal(t, "[");
-
-    for (i = 0; i < n; i++) {
-
-        ngx_apiscale_text_add(t, (u_char *) ",", i != 0);
-        ngx_apiscale_text_literal(t, "{\"zone\":");
-        ngx_apiscale_text_json(t, &zones[i]->name);
-        ngx_apiscale_text_literal(t, ",\"capacity\":");
-        ngx_apiscale_text_uint(t, (uint64_t) zones[i]->table.nsets
-                                  * APISCALE_TABLE_WAYS);
-        ngx_apiscale_text_literal(t, ",\"live\":");
-        ngx_apiscale_text_uint(t, ngx_http_apiscale_limit_live(zones[i]));
-        ngx_apiscale_text_literal(t, ",\"evicted_live\":");
-        ngx_apiscale_text_uint(t, __atomic_load_n(zones[i]->table.evicted_live,
-                                                  __ATOMIC_RELAXED));
-        ngx_apiscale_text_literal(t, ",\"policies\":[");
-
-        policies = zones[i]->policies.elts;
-
-        for (j = 0; j < zones[i]->policies.nelts; j++) {
-            ngx_apiscale_text_add(t, (u_char *) ",", j != 0);
-            ngx_http_apiscale_limit_json_policy(t, policies[j]);
-        }
-
-        ngx_apiscale_text_literal(t, "]}");
-    }
-
-    ngx_apiscale_text_literal(t, "]");
-}
-
-
-static void
-ngx_http_apiscale_limit_json_policy(ngx_apiscale_text_t *t,
-    ngx_http_apiscale_limit_policy_t *policy)
-{
-    ngx_uint_t        i;
-    const ngx_str_t  *name;
-
-    ngx_apiscale_text_literal(t, "{\"policy\":");
-    ngx_apiscale_text_json(t, &policy->name);
-    ngx_apiscale_text_literal(t, ",\"rate\":");
-    ngx_apiscale_text_json(t, &policy->rate);
-    ngx_apiscale_text_literal(t, ",\"burst\":");
-    ngx_apiscale_text_uint(t, policy->gcra.burst);
-
-    for (i = 0; i < NGX_HTTP_APISCALE_DECISIONS; i++) {
-        name = &ngx_http_apiscale_limit_decision_names[i];
-
-        ngx_apiscale_text_literal(t, ",");
-        ngx_apiscale_text_json(t, name);
-        ngx_apiscale_text_literal(t, ":");
-        ngx_apiscale_text_uint(t, ngx_http_apiscale_limit_decisions(policy,
-                                                                    i));
-    }
-
-    ngx_apiscale_text_literal(t, "}");
-}
-
-
-static void
-ngx_http_apiscale_limit_prometheus(ngx_http_request_t *r,
-    ngx_apiscale_text_t *t)
-{
-    ngx_uint_t                          i, j, k, n;
-    ngx_http_apiscale_limit_zone_t    **zones;
-    ngx_http_apiscale_limit_policy_t  **policies;
-
-    zones = ngx_http_apiscale_limit_zones(r, &n);
-
-    ngx_apiscale_text_literal(t,
-        "# HELP apiscale_ratelimit_decisions_total "
-        "Decisions of rate limit policies.\n"
-        "# TYPE apiscale_ratelimit_decisions_total counter\n");
-
-    for (i = 0; i < n; i++) {
-        policies = zones[i]->policies.elts;
-
-        for (j = 0; j < zones[i]->policies.nelts; j++) {
-            for (k = 0; k < NGX_HTTP_APISCALE_DECISIONS; k++) {
-                ngx_apiscale_text_literal(t,
-                    "apiscale_ratelimit_decisions_total{zone=");
-                ngx_apiscale_text_label(t, &zones[i]->name);
-                ngx_apiscale_text_literal(t, ",policy=");
-                ngx_apiscale_text_label(t, &policies[j]->name);
-                ngx_apiscale_text_literal(t, ",result=");
-                ngx_apiscale_text_label(t,
-                    &ngx_http_apiscale_limit_decision_names[k]);
-                ngx_apiscale_text_literal(t, "} ");
-                ngx_apiscale_text_uint(t,
-                    ngx_http_apiscale_limit_decisions(policies[j], k));
-                ngx_apiscale_text_literal(t, "\n");
-            }
-        }
-    }
-
-    ngx_apiscale_text_literal(t,
-        "# HELP apiscale_ratelimit_evicted_live_total "
-        "Keys dropped from a full zone while they still owed requests.\n"
-        "# TYPE apiscale_ratelimit_evicted_live_total counter\n");
-
-    for (i = 0; i < n; i++) {
-        ngx_apiscale_text_literal(t,
-            "apiscale_ratelimit_evicted_live_total{zone=");
-        ngx_apiscale_text_label(t, &zones[i]->name);
-        ngx_apiscale_text_literal(t, "} ");
-        ngx_apiscale_text_uint(t, __atomic_load_n(zones[i]->table.evicted_live,
-                                                  __ATOMIC_RELAXED));
-        ngx_apiscale_text_literal(t, "\n");
-    }
-}
-
-
-static uint64_t
-ngx_http_apiscale_limit_live(ngx_http_apiscale_limit_zone_t *zone)
-{
-    return apiscale_table_live(&zone->table, ngx_apiscale_monotonic_ticks(),
-                               NGX_HTTP_APISCALE_LIMIT_SAMPLE);
-}
-
-
-static uint64_t
-ngx_http_apiscale_limit_used(ngx_shm_zone_t *shm_zone)
-{
-    return ngx_http_apiscale_limit_live(shm_zone->data)
-           * sizeof(apiscale_entry_t);
-}
-
-
-/*
- * Registers the section "limits" and the zones that the configuration has.
- */
-
-ngx_int_t
-ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
-    ngx_http_apiscale_limit_main_conf_t *lmcf)
-{
-    ngx_uint_t                        i;
-    ngx_http_apiscale_limit_zone_t  **zones;
-
-    zones = lmcf->zones.elts;
-
-    for (i = 0; i < lmcf->zones.nelts; i++) {
-        if (ngx_http_apiscale_add_zone(cf, zones[i]->shm_zone,
-                                       ngx_http_apiscale_limit_used)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (lmcf->zones.nelts == 0) {
-        return NGX_OK;
-    }
-
-    return ngx_http_apiscale_add_section(cf, &ngx_http_apiscale_limit_section);
+    policy->bucket.generation = (unsigned) generation;
 }

@@ -36,7 +36,7 @@ ngx_apiscale_monotonic_us(void)
 
 
 /*
- * The same clock in ticks of 2^-10 us, as apiscale_gcra.h counts them.
+ * The same clock in ticks of 2^-10 us, as apiscale_clock.h counts them.
  */
 
 static ngx_inline uint64_t
@@ -63,6 +63,22 @@ ngx_apiscale_unix_us(void)
     (void) clock_gettime(CLOCK_REALTIME, &ts);
 
     return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+/*
+ * The same clock in ticks of 2^-10 us.
+ */
+
+static ngx_inline uint64_t
+ngx_apiscale_unix_ticks(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_REALTIME, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 * 1024
+           + (uint64_t) ts.tv_nsec * 128 / 125;
 }
 
 

@@ -236,13 +236,13 @@ my @bad = (
          qw(x -1 1.5 1x 99999999999999999999), $digits),
 
     # lines that disagree on a policy
-    (map { [qr/policy "p" of zone "z" has another rate or burst elsewhere/,
+    (map { [qr/policy "p" of zone "z" has another rate, burst or window elsewhere/,
             $Z, "apiscale_limit zone=z rate=10r/m burst=5 policy=p;\n"
                 . "location / {\napiscale_limit zone=z $_ policy=p; # HERE\n}"
            ] }
          'rate=11r/m burst=5', 'rate=10r/h burst=5', 'rate=10r/m burst=6',
          'rate=10r/m', 'rate=1r/6s burst=5'),
-    [qr/policy "p" of zone "z" has another rate or burst elsewhere/,
+    [qr/policy "p" of zone "z" has another rate, burst or window elsewhere/,
      "$Z server { listen 127.0.0.1:" . port(3) . ";
           apiscale_limit zone=z rate=10r/m policy=p; }",
      'apiscale_limit zone=z rate=20r/m policy=p; # HERE'],
@@ -362,7 +362,7 @@ $s->file('conf/limits.inc',
 ($ok, $text) = $s->check(http => $Z,
     config => 'location /a { apiscale_limit zone=z rate=2r/s policy=p; }
                location /b { include limits.inc; }');
-like($text, qr/has another rate or burst elsewhere, in \S+limits\.inc:2\n/,
+like($text, qr/has another rate, burst or window elsewhere, in \S+limits\.inc:2\n/,
      'an included file that disagrees: its name and line');
 
 done_testing();

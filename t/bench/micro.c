@@ -115,6 +115,7 @@ micro_decide(micro_t *m, const unsigned char *key, size_t len, uint64_t now)
 {
     uint64_t                lost;
     apiscale_ref_t          ref;
+    apiscale_clock_t        clock = { now, 0 };
     apiscale_gcra_result_t  res;
 
     ref.fingerprint = micro_fingerprint(m, key, len);
@@ -126,7 +127,7 @@ micro_decide(micro_t *m, const unsigned char *key, size_t len, uint64_t now)
 
         if (apiscale_gcra_check(&m->gcra, ref.state, now, 1, &res)
             == APISCALE_REJECT
-            || apiscale_table_commit(&m->table, &ref, 0, res.tat, now)
+            || apiscale_table_commit(&m->table, &ref, 0, res.tat, &clock)
                == APISCALE_TABLE_OK)
         {
             return lost;

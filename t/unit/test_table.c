@@ -26,6 +26,8 @@
 
 #define SEC  APISCALE_TICKS_PER_SEC
 
+#define AT(t)  (&(apiscale_clock_t) { .mono = (t) })
+
 
 static uint64_t  seed = 0x9e3779b97f4a7c15;
 
@@ -113,7 +115,7 @@ charge(apiscale_table_t *t, uint64_t fingerprint, apiscale_gcra_t *g,
             return 0;
         }
 
-    } while (apiscale_table_commit(t, &ref, 0, res.tat, now)
+    } while (apiscale_table_commit(t, &ref, 0, res.tat, AT(now))
              != APISCALE_TABLE_OK);
 
     return 1;
@@ -142,12 +144,12 @@ test_find_and_commit(void **state)
 
     /* nothing owed is not stored */
 
-    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 100, 100),
+    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 100, AT(100)),
                      APISCALE_TABLE_OK);
     assert_int_equal(table_settled(&t, fp), 0);
 
     stale = ref;
-    assert_int_equal(apiscale_table_commit(&t, &ref, 3, 200, 100),
+    assert_int_equal(apiscale_table_commit(&t, &ref, 3, 200, AT(100)),
                      APISCALE_TABLE_OK);
 
     apiscale_table_find(&t, fp, &ref);
@@ -157,13 +159,13 @@ test_find_and_commit(void **state)
 
     /* who found it absent, or as it was, has to look again */
 
-    assert_int_equal(apiscale_table_commit(&t, &stale, 0, 150, 100),
+    assert_int_equal(apiscale_table_commit(&t, &stale, 0, 150, AT(100)),
                      APISCALE_TABLE_AGAIN);
 
     stale = ref;
-    assert_int_equal(apiscale_table_commit(&t, &ref, 4, 300, 100),
+    assert_int_equal(apiscale_table_commit(&t, &ref, 4, 300, AT(100)),
                      APISCALE_TABLE_OK);
-    assert_int_equal(apiscale_table_commit(&t, &stale, 4, 250, 100),
+    assert_int_equal(apiscale_table_commit(&t, &stale, 4, 250, AT(100)),
                      APISCALE_TABLE_AGAIN);
 
     apiscale_table_find(&t, fp, &ref);
@@ -199,17 +201,17 @@ test_eviction(void **state)
     for (i = 0; i < 8; i++) {
         apiscale_table_find(&t, fps[i], &ref);
         assert_int_equal(apiscale_table_commit(&t, &ref, 0, 1000 + i * 100,
-                                               500),
+                                               AT(500)),
                          APISCALE_TABLE_OK);
     }
 
-    assert_int_equal(apiscale_table_live(&t, 500, 100), 8);
-    assert_int_equal(apiscale_table_live(&t, 1100, 100), 6);
+    assert_int_equal(apiscale_table_live(&t, AT(500), 100), 8);
+    assert_int_equal(apiscale_table_live(&t, AT(1100), 100), 6);
 
     /* at 1000 the first is idle */
 
     apiscale_table_find(&t, fps[8], &ref);
-    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 5000, 1000),
+    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 5000, AT(1000)),
                      APISCALE_TABLE_OK);
     assert_int_equal(table_settled(&t, fps[0]), 0);
     assert_int_equal(*t.evicted_live, 0);
@@ -217,7 +219,7 @@ test_eviction(void **state)
     /* all are live: the one that would be idle at 1100 goes */
 
     apiscale_table_find(&t, fps[0], &ref);
-    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 5000, 1001),
+    assert_int_equal(apiscale_table_commit(&t, &ref, 0, 5000, AT(1001)),
                      APISCALE_TABLE_OK);
     assert_int_equal(table_settled(&t, fps[1]), 0);
     assert_int_equal(table_settled(&t, fps[2]), 1);
@@ -248,7 +250,7 @@ test_million(void **state)
         fps[i] = apiscale_table_fingerprint(rnd());
         apiscale_table_find(&t, fps[i], &ref);
         assert_int_equal(apiscale_table_commit(&t, &ref, 0,
-                                               SEC + i + rnd() % SEC, SEC),
+                                               SEC + i + rnd() % SEC, AT(SEC)),
                          APISCALE_TABLE_OK);
     }
 
@@ -259,11 +261,11 @@ test_million(void **state)
 
     assert_true(found >= 999000);
     assert_int_equal(found + *t.evicted_live, 1000000);
-    assert_int_equal(apiscale_table_live(&t, SEC, UINT32_MAX), found);
+    assert_int_equal(apiscale_table_live(&t, AT(SEC), UINT32_MAX), found);
 
     /* the estimate from few sets is near */
 
-    i = apiscale_table_live(&t, SEC, 2048);
+    i = apiscale_table_live(&t, AT(SEC), 2048);
     assert_true(i > found - found / 20 && i < found + found / 20);
 
     free(fps);
@@ -290,7 +292,7 @@ test_copy(void **state)
         fps[i] = apiscale_table_fingerprint(rnd());
         apiscale_table_find(&from, fps[i], &ref);
         assert_int_equal(apiscale_table_commit(&from, &ref, i % 16,
-                                               i < 100 ? 50 : 1000 + i, 10),
+                                               i < 100 ? 50 : 1000 + i, AT(10)),
                          APISCALE_TABLE_OK);
     }
 
@@ -298,7 +300,7 @@ test_copy(void **state)
 
     /* at 100 the first hundred owe nothing any more */
 
-    assert_int_equal(apiscale_table_copy(&larger, &from, 100), 0);
+    assert_int_equal(apiscale_table_copy(&larger, &from, AT(100)), 0);
 
     for (i = 0; i < 400; i++) {
         apiscale_table_find(&larger, fps[i], &ref);
@@ -315,7 +317,7 @@ test_copy(void **state)
 
     /* 200 places for 300 keys: those that owe most stay */
 
-    lost = apiscale_table_copy(&smaller, &from, 100);
+    lost = apiscale_table_copy(&smaller, &from, AT(100));
     assert_true(lost >= 100);
     assert_int_equal(lost, *smaller.evicted_live);
 
@@ -345,7 +347,7 @@ test_copy(void **state)
         e.state = i ? 4000 : 3000;
         from.sets[199].entries[0] = e;
 
-        (void) apiscale_table_copy(&larger, &from, 2000);
+        (void) apiscale_table_copy(&larger, &from, AT(2000));
         apiscale_table_find(&larger, e.key, &ref);
         assert_non_null(ref.entry);
         assert_int_equal(ref.state, 4000);
@@ -539,7 +541,7 @@ crowd(apiscale_table_t *t, unsigned n)
 
     for (i = 0; i < n; i++) {
         apiscale_table_find(t, apiscale_table_fingerprint(rnd()), &ref);
-        assert_int_equal(apiscale_table_commit(t, &ref, 0, 100 * SEC, SEC),
+        assert_int_equal(apiscale_table_commit(t, &ref, 0, 100 * SEC, AT(SEC)),
                          APISCALE_TABLE_OK);
     }
 }

@@ -42,10 +42,12 @@ static void yield(void);
 #define __sync_bool_compare_and_swap(p, from, to)                             \
     (yield(), *(p) == (from) ? (*(p) = (to), 1) : 0)
 
+#include "../../src/algo/apiscale_gcra.h"
 #include "../../src/algo/apiscale_table.c"
 
 
 #define SEC       APISCALE_TICKS_PER_SEC
+#define AT(t)     (&(apiscale_clock_t) { .mono = (t) })
 #define MAXPROC   5
 #define STACK     65536
 
@@ -123,7 +125,7 @@ work(void)
             break;
         }
 
-        if (il_commit(&table, &ref, 0, res.tat, current->now)
+        if (il_commit(&table, &ref, 0, res.tat, AT(current->now))
             == APISCALE_TABLE_OK)
         {
             admitted[current->key]++;
@@ -157,7 +159,7 @@ begin(unsigned n, unsigned crowd)
 
     for (i = 0; i < crowd; i++) {
         il_find(&table, il_fingerprint(rnd()), &ref);
-        assert_int_equal(il_commit(&table, &ref, 0, 100 * SEC, SEC),
+        assert_int_equal(il_commit(&table, &ref, 0, 100 * SEC, AT(SEC)),
                          APISCALE_TABLE_OK);
     }
 
