@@ -76,7 +76,7 @@ static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
       NGX_HTTP_APISCALE_LIMIT_AT << 2, 0 },
 
     { NGX_HTTP_LOG_PHASE, ngx_http_apiscale_limit_settle_handler,
-      NGX_HTTP_APISCALE_LIMIT_SETTLES, 0 },
+      NGX_HTTP_APISCALE_LIMIT_LATER, 0 },
 
     { NGX_HTTP_LOG_PHASE, ngx_http_apiscale_metrics_log,
       NGX_HTTP_APISCALE_METRICS, 0 }
@@ -169,7 +169,7 @@ ngx_http_apiscale_make_request(ngx_http_request_t *r)
 
     rec = &holder->rec;
 
-    ngx_memzero(rec, sizeof(ngx_http_apiscale_request_t));
+    ngx_memzero(rec, offsetof(ngx_http_apiscale_request_t, times.first_us));
 
     holder->cleanup.handler = ngx_http_apiscale_cleanup;
     holder->cleanup.data = rec;
@@ -224,6 +224,9 @@ ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
 
     if (detail) {
         rec->detail = *detail;
+
+    } else {
+        ngx_str_null(&rec->detail);
     }
 
     return status;

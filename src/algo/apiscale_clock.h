@@ -23,15 +23,12 @@
 #define APISCALE_TICKS_PER_US   1024ULL
 #define APISCALE_TICKS_PER_SEC  (1000000ULL * APISCALE_TICKS_PER_US)
 
-/* from 1970-01-01 to the first Monday, at which windows begin */
-#define APISCALE_MONDAY_S       (4ULL * 86400)
-
 
 typedef struct {
     uint64_t  mono;               /* a clock that never steps back, shared by
                                      all processes of the machine */
-    uint64_t  wall;               /* since 1970-01-05T00:00:00Z, as it is set;
-                                     for windows alone */
+    uint64_t  wall;               /* since 1970-01-01T00:00:00Z, as somebody
+                                     has set it; for windows alone */
 } apiscale_clock_t;
 
 

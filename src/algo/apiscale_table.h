@@ -181,21 +181,20 @@ apiscale_table_set(const apiscale_table_t *t, uint64_t fingerprint, unsigned i)
         return &t->sets[((fingerprint >> 32) * half) >> 32];
     }
 
-    return &t->sets[half + (((fingerprint >> 5 & UINT32_MAX)
+    return &t->sets[half + (((fingerprint >> 6 & UINT32_MAX)
                              * (t->nsets - half)) >> 32)];
 }
 
 
 /*
- * The fingerprint of a key from its 64-bit hash: never 0, flags cleared.
+ * The fingerprint of a key from its 64-bit hash: flags cleared, and one bit
+ * set, so that it is never 0.
  */
 
 static inline uint64_t
 apiscale_table_fingerprint(uint64_t hash)
 {
-    hash &= ~APISCALE_KEY_FLAGS;
-
-    return hash ? hash : APISCALE_KEY_FLAGS + 1;
+    return (hash & ~APISCALE_KEY_FLAGS) | (APISCALE_KEY_FLAGS + 1);
 }
 
 

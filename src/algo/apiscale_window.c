@@ -19,6 +19,19 @@ static uint64_t apiscale_window_wait(const apiscale_window_t *w,
     uint64_t previous, uint64_t current, uint64_t rest, uint64_t cost);
 
 
+/* a clock that was never set is taken to be there */
+
+static uint64_t
+apiscale_window_since_monday(uint64_t wall)
+{
+    uint64_t  monday;
+
+    monday = APISCALE_WINDOW_MONDAY_S * APISCALE_TICKS_PER_SEC;
+
+    return wall > monday ? wall - monday : 0;
+}
+
+
 /* ticks until the current window ends */
 
 static uint64_t
@@ -28,7 +41,7 @@ apiscale_window_rest(const apiscale_window_t *w, uint64_t wall)
 
     period = w->period_s * APISCALE_TICKS_PER_SEC;
 
-    return period - wall % period;
+    return period - apiscale_window_since_monday(wall) % period;
 }
 
 
@@ -107,7 +120,8 @@ apiscale_window_life(const apiscale_window_t *w, uint64_t state,
 unsigned
 apiscale_window_parity(const apiscale_window_t *w, uint64_t wall)
 {
-    return wall / APISCALE_TICKS_PER_SEC / w->period_s & 1;
+    return apiscale_window_since_monday(wall) / APISCALE_TICKS_PER_SEC
+           / w->period_s & 1;
 }
 
 

@@ -38,6 +38,9 @@
 #define APISCALE_WINDOW_SECONDS       0x7fffffffULL
 #define APISCALE_WINDOW_MAX_PERIOD_S  (10ULL * 366 * 86400)
 
+/* from 1970-01-01 to the first Monday */
+#define APISCALE_WINDOW_MONDAY_S      (4ULL * 86400)
+
 /* "retry" of a cost that can never be admitted */
 #define APISCALE_WINDOW_NEVER         UINT64_MAX
 

@@ -65,11 +65,14 @@ typedef void (*ngx_http_apiscale_members_pt)(ngx_http_request_t *r,
 
 typedef struct {
     uint64_t   start_us;                  /* 0: not measured */
+    void      *conf;                      /* of the location let into */
+    u_char     last;                      /* last buffer seen */
+    u_char     done;                      /* and handed over */
+
+    /* not zero before they are set */
+
     uint64_t   first_us;                  /* header sent */
     uint64_t   last_us;                   /* body sent, as far as it was */
-    void      *conf;                      /* of the location let into */
-    unsigned   last:1;                    /* last buffer seen */
-    unsigned   done:1;                    /* and handed over */
 } ngx_http_apiscale_times_t;
 
 
@@ -80,18 +83,7 @@ typedef struct {
 
 struct ngx_http_apiscale_request_s {
 
-    /* ngx_http_apiscale_reject() */
-
-    const ngx_http_apiscale_problem_t  *problem;
-    ngx_http_apiscale_members_pt        members;
-    ngx_str_t                           detail;
-    ngx_uint_t                          status;
-    ngx_uint_t                          uri_changes;
-
-    /*
-     * A feature that has headers to add sets its NGX_HTTP_APISCALE_...; where
-     * none is set nothing is exposed to scripts of other origins.
-     */
+    /* a feature that has headers to add sets its NGX_HTTP_APISCALE_... */
 
     ngx_uint_t                          headers;
 
@@ -100,13 +92,26 @@ struct ngx_http_apiscale_request_s {
     void                               *limit;
     void                               *version;
 
+    /* the problem filter */
+
+    ngx_chain_t                        *problem_body;
+
+    /* ngx_http_apiscale_reject() */
+
+    const ngx_http_apiscale_problem_t  *problem;
+
     /* the metrics feature: part of the record, for its speed */
 
     ngx_http_apiscale_times_t           times;
 
-    /* the problem filter */
+    /* what is up to "times.first_us" is zero in a new record; the rest not */
 
-    ngx_chain_t                        *problem_body;
+    /* ngx_http_apiscale_reject(), together with "problem" */
+
+    ngx_http_apiscale_members_pt        members;
+    ngx_str_t                           detail;
+    ngx_uint_t                          status;
+    ngx_uint_t                          uri_changes;
 };
 
 
@@ -143,10 +148,10 @@ typedef struct {
 #define NGX_HTTP_APISCALE_VERSIONS 0x02
 #define NGX_HTTP_APISCALE_LIMIT    0x04
 
-/* lines with "at=", shifted by the stage, and lines that settle later */
+/* lines with "at=", shifted by the stage, and lines that are settled later */
 
 #define NGX_HTTP_APISCALE_LIMIT_AT        0x0100
-#define NGX_HTTP_APISCALE_LIMIT_SETTLES   0x0800
+#define NGX_HTTP_APISCALE_LIMIT_LATER     0x0800
 
 
 #define NGX_HTTP_APISCALE_NET_LEN  17

@@ -16,6 +16,11 @@
 typedef struct {
     ngx_uint_t  bits4;
     ngx_uint_t  bits6;
+
+    /* in network order */
+
+    uint32_t    mask4;
+    uint64_t    mask6[2];
 } ngx_http_apiscale_client_conf_t;
 
 
@@ -27,6 +32,8 @@ static ngx_int_t ngx_http_apiscale_client_variables(ngx_conf_t *cf);
 static void *ngx_http_apiscale_client_create_conf(ngx_conf_t *cf);
 static char *ngx_http_apiscale_client_merge_conf(ngx_conf_t *cf,
     void *parent, void *child);
+static void ngx_http_apiscale_client_mask(u_char *p, size_t len,
+    ngx_uint_t bits);
 
 
 static ngx_command_t  ngx_http_apiscale_client_commands[] = {
@@ -85,30 +92,22 @@ static ngx_http_variable_t  ngx_http_apiscale_client_vars[] = {
 };
 
 
-static void
-ngx_http_apiscale_client_mask(u_char *p, size_t len, ngx_uint_t bits)
-{
-    size_t  i;
-
-    for (i = bits / 8; i < len; i++) {
-        p[i] &= (i == bits / 8) ? (u_char) (0xff00 >> (bits % 8)) : 0;
-    }
-}
-
-
 /*
  * Writes the client's network in binary: a byte for the family (4 or 6) and
- * the masked address.  Returns its length: 5, 17, or 0 for clients that have
- * no IP address.  IPv4-mapped IPv6 addresses are IPv4.
+ * the masked address.  Returns the length of what is not always zero, up to 5
+ * or 17; 0 for clients that have no IP address.  IPv4-mapped IPv6 addresses
+ * are IPv4.
  */
 
 size_t
 ngx_http_apiscale_client_net(ngx_http_request_t *r,
     u_char net[NGX_HTTP_APISCALE_NET_LEN])
 {
+    uint32_t                          addr;
     struct sockaddr_in               *sin;
     ngx_http_apiscale_client_conf_t  *ccf;
 #if (NGX_HAVE_INET6)
+    uint64_t                          high, low;
     struct sockaddr_in6              *sin6;
 #endif
 
@@ -121,29 +120,38 @@ ngx_http_apiscale_client_net(ngx_http_request_t *r,
         sin6 = (struct sockaddr_in6 *) r->connection->sockaddr;
 
         if (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
-            net[0] = 4;
-            ngx_memcpy(net + 1, sin6->sin6_addr.s6_addr + 12, 4);
-            ngx_http_apiscale_client_mask(net + 1, 4, ccf->bits4);
-            return 5;
+            ngx_memcpy(&addr, sin6->sin6_addr.s6_addr + 12, 4);
+            break;
         }
 
+        ngx_memcpy(&high, sin6->sin6_addr.s6_addr, 8);
+        ngx_memcpy(&low, sin6->sin6_addr.s6_addr + 8, 8);
+
+        high &= ccf->mask6[0];
+        low &= ccf->mask6[1];
+
         net[0] = 6;
-        ngx_memcpy(net + 1, sin6->sin6_addr.s6_addr, 16);
-        ngx_http_apiscale_client_mask(net + 1, 16, ccf->bits6);
-        return 17;
+        ngx_memcpy(net + 1, &high, 8);
+        ngx_memcpy(net + 9, &low, 8);
+
+        return 1 + (ccf->bits6 + 7) / 8;
 #endif
 
     case AF_INET:
         sin = (struct sockaddr_in *) r->connection->sockaddr;
-
-        net[0] = 4;
-        ngx_memcpy(net + 1, &sin->sin_addr, 4);
-        ngx_http_apiscale_client_mask(net + 1, 4, ccf->bits4);
-        return 5;
+        addr = sin->sin_addr.s_addr;
+        break;
 
     default:
         return 0;
     }
+
+    addr &= ccf->mask4;
+
+    net[0] = 4;
+    ngx_memcpy(net + 1, &addr, 4);
+
+    return 1 + (ccf->bits4 + 7) / 8;
 }
 
 
@@ -277,5 +285,20 @@ ngx_http_apiscale_client_merge_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->bits4, prev->bits4, 32);
     ngx_conf_merge_uint_value(conf->bits6, prev->bits6, 64);
 
+    ngx_http_apiscale_client_mask((u_char *) &conf->mask4, 4, conf->bits4);
+    ngx_http_apiscale_client_mask((u_char *) conf->mask6, 16, conf->bits6);
+
     return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_apiscale_client_mask(u_char *p, size_t len, ngx_uint_t bits)
+{
+    size_t  i;
+
+    for (i = 0; i < len; i++) {
+        p[i] = (u_char) (i < bits / 8 ? 0xff
+                         : i == bits / 8 ? 0xff00 >> bits % 8 : 0);
+    }
 }

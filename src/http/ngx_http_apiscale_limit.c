@@ -332,8 +332,8 @@ ngx_http_apiscale_limit_line(ngx_conf_t *cf, ngx_command_t *cmd,
 
     ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT_AT << limit->stage);
 
-    if (limit->settles) {
-        ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT_SETTLES);
+    if (limit->flags & NGX_HTTP_APISCALE_LIMIT_SETTLES) {
+        ngx_http_apiscale_use(cf, NGX_HTTP_APISCALE_LIMIT_LATER);
     }
 
     return NGX_CONF_OK;
@@ -438,20 +438,20 @@ ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
     for (i = 1; i < cf->args->nelts; i++) {
 
         if (ngx_strcmp(value[i].data, "dry_run") == 0) {
-            if (limit->dry_run) {
+            if (limit->flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
                 goto duplicate;
             }
 
-            limit->dry_run = 1;
+            limit->flags |= NGX_HTTP_APISCALE_LIMIT_DRY;
             continue;
         }
 
         if (ngx_strcmp(value[i].data, "delay") == 0) {
-            if (limit->delay) {
+            if (limit->flags & NGX_HTTP_APISCALE_LIMIT_DELAYS) {
                 goto duplicate;
             }
 
-            limit->delay = 1;
+            limit->flags |= NGX_HTTP_APISCALE_LIMIT_DELAYS;
             continue;
         }
 
@@ -503,13 +503,21 @@ static char *
 ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_t *limit)
 {
-    ngx_uint_t                         rated;
+    ngx_uint_t                         rated, delays;
     ngx_http_apiscale_limit_policy_t  *policy;
 
     policy = limit->policy;
+    delays = limit->flags & NGX_HTTP_APISCALE_LIMIT_DELAYS;
 
-    limit->settles = (limit->count || limit->settle
-                      || limit->stage == NGX_HTTP_APISCALE_LIMIT_UPSTREAM);
+    if (limit->count || limit->settle
+        || limit->stage == NGX_HTTP_APISCALE_LIMIT_UPSTREAM)
+    {
+        limit->flags |= NGX_HTTP_APISCALE_LIMIT_SETTLES;
+    }
+
+    if (limit->plan || limit->cost || limit->scale) {
+        limit->flags |= NGX_HTTP_APISCALE_LIMIT_VARIES;
+    }
 
     if (limit->zone_name.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -531,7 +539,7 @@ ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
             return NGX_CONF_ERROR;
         }
 
-        return limit->delay ? ngx_http_apiscale_limit_check_delay(cf, limit)
+        return delays ? ngx_http_apiscale_limit_check_delay(cf, limit)
                             : NGX_CONF_OK;
     }
 
@@ -544,7 +552,7 @@ ngx_http_apiscale_limit_complete(ngx_conf_t *cf, ngx_command_t *cmd,
     rated = (policy->quota || policy->burst_written || policy->name.len
              || policy->bucket.kind != APISCALE_ROLLING);
 
-    if (rated || limit->delay) {
+    if (rated || delays) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"plan\" cannot be used with \"%s\" parameter",
                            rated ? "rate\", \"burst\", \"window\" or \"policy"
@@ -1017,6 +1025,7 @@ ngx_http_apiscale_limit_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->stages[] = { NULL, 0, 0, 0 };
      *     conf->nresults = 0;
+     *     conf->dry = 0;
      *     conf->limits = NULL;
      *     conf->inherit = 0;
      *     conf->off = 0;
@@ -1046,6 +1055,8 @@ ngx_http_apiscale_limit_merge_loc_conf(ngx_conf_t *cf, void *parent,
                               NGX_HTTP_APISCALE_LIMIT_X_EPOCH
                               |NGX_HTTP_APISCALE_LIMIT_RATELIMIT);
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
+
+    conf->dry = conf->dry_run ? NGX_HTTP_APISCALE_LIMIT_DRY : 0;
 
     if (!conf->off
         && ngx_http_apiscale_limit_merge_limits(cf, prev, conf)
@@ -1158,7 +1169,7 @@ ngx_http_apiscale_limit_stages(ngx_conf_t *cf,
 
             lines->nlines++;
             lines->nresults += limits[i]->npolicies;
-            lines->windows |= limits[i]->windows;
+            lines->flags |= limits[i]->flags;
         }
 
         conf->nresults += lines->nresults;
@@ -1195,7 +1206,7 @@ ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
             return NGX_CONF_OK;
         }
 
-        len += limits[i]->policies[0]->policy_item.len + sizeof(", ") - 1;
+        len += limits[i]->policy->policy_item.len + sizeof(", ") - 1;
     }
 
     p = ngx_pnalloc(cf->pool, len);
@@ -1207,7 +1218,7 @@ ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
 
     for (i = 0; i < conf->limits->nelts; i++) {
 
-        if (limits[i]->dry_run) {
+        if (limits[i]->flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
             continue;
         }
 
@@ -1216,8 +1227,8 @@ ngx_http_apiscale_limit_policy_header(ngx_conf_t *cf,
             *p++ = ' ';
         }
 
-        p = ngx_cpymem(p, limits[i]->policies[0]->policy_item.data,
-                       limits[i]->policies[0]->policy_item.len);
+        p = ngx_cpymem(p, limits[i]->policy->policy_item.data,
+                       limits[i]->policy->policy_item.len);
     }
 
     conf->policy_header.len = p - conf->policy_header.data;

@@ -24,7 +24,7 @@
 
 #include "ngx_http_apiscale.h"
 #include "apiscale_bucket.h"
-#include "apiscale_siphash.h"
+#include "apiscale_keyhash.h"
 #include "ngx_apiscale_shm.h"
 #include "ngx_apiscale_time.h"
 
@@ -87,6 +87,15 @@ typedef enum {
 #define NGX_HTTP_APISCALE_LIMIT_RATELIMIT    0x04
 #define NGX_HTTP_APISCALE_LIMIT_OFF          0x08
 
+/* flags of a line, and of its results */
+
+#define NGX_HTTP_APISCALE_LIMIT_DRY          0x01   /* dry_run */
+#define NGX_HTTP_APISCALE_LIMIT_DELAYS       0x02
+#define NGX_HTTP_APISCALE_LIMIT_SETTLES      0x04   /* may be corrected */
+#define NGX_HTTP_APISCALE_LIMIT_WINDOWS      0x08   /* fixed or sliding */
+#define NGX_HTTP_APISCALE_LIMIT_VARIES       0x10   /* plan, cost or scale */
+#define NGX_HTTP_APISCALE_LIMIT_REJECTS      0x20   /* of results alone */
+
 
 /*
  * What a zone remembers of a policy.  An entry of the table tells the rate
@@ -105,7 +114,8 @@ typedef struct {
 
 typedef struct {
     ngx_apiscale_shm_header_t  header;
-    uint64_t                   secret[4];  /* of keys, of policies */
+    uint64_t                   secret[APISCALE_KEYHASH_SECRETS];
+    uint64_t                   salt[2];   /* secret of policies */
     uint64_t                   nslots;
     uint64_t                   nsets;
     uint64_t                   evicted_live;
@@ -120,7 +130,7 @@ typedef struct {
     apiscale_table_t                  table;
     ngx_http_apiscale_limit_sh_t     *sh;
     ngx_http_apiscale_limit_slot_t   *slots;
-    apiscale_siphash_t                hash;         /* of keys */
+    apiscale_keyhash_t                hash;
 } ngx_http_apiscale_limit_zone_t;
 
 
@@ -166,12 +176,10 @@ typedef struct {
     ngx_http_complex_value_t          *settle;
     ngx_http_apiscale_limit_codes_t   *count;
     ngx_http_apiscale_limit_stage_e    stage;
-    unsigned                           dry_run:1;
-    unsigned                           delay:1;
-    unsigned                           settles:1;   /* may be corrected */
-    unsigned                           windows:1;   /* of its policies */
+    ngx_uint_t                         flags;
 
-    ngx_http_apiscale_limit_policy_t **policies;    /* NULL: a plan's */
+    ngx_http_apiscale_limit_zone_t    *zone;
+    ngx_http_apiscale_limit_policy_t  *policy;      /* unless it has plans */
     ngx_uint_t                         npolicies;   /* at most, of a plan */
 
     ngx_http_complex_value_t          *plan;
@@ -181,7 +189,6 @@ typedef struct {
 
     /* as written */
 
-    ngx_http_apiscale_limit_policy_t  *policy;
     ngx_str_t                          zone_name;
     ngx_str_t                          key_text;
     ngx_str_t                          plan_name;   /* default_plan= */
@@ -205,7 +212,7 @@ typedef struct {
     ngx_http_apiscale_limit_t  **lines;
     ngx_uint_t                   nlines;
     ngx_uint_t                   nresults;          /* at most */
-    ngx_uint_t                   windows;           /* some are windows */
+    ngx_uint_t                   flags;             /* of all of them */
 } ngx_http_apiscale_limit_lines_t;
 
 
@@ -220,6 +227,7 @@ typedef struct {
     ngx_uint_t                 log_level;
     ngx_uint_t                 headers;
     ngx_flag_t                 dry_run;
+    ngx_uint_t                 dry;       /* ..._LIMIT_DRY if so */
     ngx_str_t                  policy_header;
                                           /* RateLimit-Policy when all apply;
                                              empty: not known before */
@@ -232,9 +240,7 @@ typedef struct {
     apiscale_charge_t                  charge;
     ngx_http_apiscale_limit_policy_t  *policy;
     ngx_http_apiscale_limit_t         *limit;
-    unsigned                           dry_run:1;
-    unsigned                           rejected:1;
-    unsigned                           settles:1;   /* is to be settled */
+    ngx_uint_t                         flags;
 } ngx_http_apiscale_limit_result_t;
 
 
@@ -249,10 +255,10 @@ typedef struct {
     ngx_http_apiscale_limit_conf_t    *last;        /* of the last charge */
     ngx_http_apiscale_limit_result_t  *shown;       /* once chosen */
     ngx_http_apiscale_limit_status_e   status;
-    unsigned                           settles:1;   /* some result may be */
-    unsigned                           chosen:1;
-    unsigned                           extended:1;  /* in several locations */
-    unsigned                           sent:1;      /* headers were added */
+    unsigned                           flags;       /* of all results */
+    u_char                             chosen;
+    u_char                             extended;    /* in several locations */
+    u_char                             sent;        /* headers were added */
     u_char                             net[NGX_HTTP_APISCALE_NET_LEN];
 } ngx_http_apiscale_limit_ctx_t;
 
@@ -281,7 +287,6 @@ char *ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
 
 ngx_http_apiscale_limit_result_t *ngx_http_apiscale_limit_shown(
     ngx_http_apiscale_limit_ctx_t *ctx);
-void ngx_http_apiscale_limit_clock(apiscale_clock_t *now, ngx_uint_t windows);
 
 /* ngx_http_apiscale_limit_settle.c */
 
@@ -313,6 +318,21 @@ ngx_uint_t ngx_http_apiscale_limit_zone_slots(ngx_shm_zone_t *shm_zone);
 
 ngx_int_t ngx_http_apiscale_limit_status_init(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf);
+
+
+/*
+ * What time it is.  The exact wall clock is only read where windows need it;
+ * else it tells which counters of a full table may be dropped.
+ */
+
+static ngx_inline void
+ngx_http_apiscale_limit_clock(apiscale_clock_t *now, ngx_uint_t windows)
+{
+    now->mono = ngx_apiscale_monotonic_ticks();
+
+    now->wall = windows ? ngx_apiscale_unix_ticks()
+                        : (uint64_t) ngx_time() * APISCALE_TICKS_PER_SEC;
+}
 
 
 /*

@@ -28,6 +28,15 @@ static ngx_int_t ngx_http_apiscale_limit_extend(ngx_http_request_t *r,
 static ngx_int_t ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_lines_t *lines);
+static ngx_inline ngx_http_apiscale_limit_result_t *
+    ngx_http_apiscale_limit_append(
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_t *limit,
+    ngx_http_apiscale_limit_policy_t *policy, uint64_t hash);
+static ngx_int_t ngx_http_apiscale_limit_vary(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_t *limit, ngx_uint_t first, uint64_t hash)
+    ngx_http_apiscale_noinline;
 static ngx_uint_t ngx_http_apiscale_limit_met(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t n,
     ngx_http_apiscale_limit_policy_t *policy)
@@ -191,13 +200,14 @@ ngx_http_apiscale_limit_handle(ngx_http_request_t *r,
         return NGX_DECLINED;
     }
 
-    ngx_http_apiscale_limit_clock(&now, lines->windows);
+    ngx_http_apiscale_limit_clock(&now, lines->flags
+                                        & NGX_HTTP_APISCALE_LIMIT_WINDOWS);
 
     rejected = ngx_http_apiscale_limit_decide(ctx->results + first,
                                               ctx->results + ctx->nresults,
                                               &now);
 
-    if (rejected || ctx->settles
+    if (rejected || ctx->flags & NGX_HTTP_APISCALE_LIMIT_SETTLES
         || !(ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF))
     {
         rec->headers |= NGX_HTTP_APISCALE_LIMIT;
@@ -249,7 +259,7 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
     ctx->nresults = 0;
     ctx->room = lcf->nresults;
     ctx->status = NGX_HTTP_APISCALE_LIMIT_BYPASSED;
-    ctx->settles = 0;
+    ctx->flags = 0;
     ctx->chosen = 0;
     ctx->extended = 0;
     ctx->sent = 0;
@@ -315,32 +325,34 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
     ngx_http_apiscale_limit_lines_t *lines)
 {
-    uint64_t                             hash;
-    ngx_str_t                            key;
-    ngx_uint_t                           first;
-    ngx_array_t                         *of_plan;
-    ngx_http_apiscale_limit_t          **lp, **last, *limit, *known;
-    ngx_http_apiscale_limit_zone_t      *zone;
-    ngx_http_apiscale_limit_result_t    *res;
-    ngx_http_apiscale_limit_policy_t   **pp, **end, *policy;
+    uint64_t                            hash;
+    ngx_str_t                           key;
+    ngx_uint_t                          first;
+    ngx_http_apiscale_limit_t         **lp, **end, *limit;
+    ngx_http_complex_value_t           *known;
+    ngx_http_apiscale_limit_zone_t     *zone;
 
-    hash = 0;
     zone = NULL;
-    known = NULL;
+    hash = 0;
     first = ctx->nresults;
-    res = ctx->results + first;
-    last = lines->lines + lines->nlines;
+    lp = lines->lines;
+    end = lp + lines->nlines;
+    known = (*lp)->key;
 
-    for (lp = lines->lines; lp < last; lp++) {
+    if (ngx_http_apiscale_limit_key(r, *lp, ctx, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    do {
         limit = *lp;
 
-        if (known == NULL || known->key != limit->key) {
+        if (limit->key != known) {
 
             if (ngx_http_apiscale_limit_key(r, limit, ctx, &key) != NGX_OK) {
                 return NGX_ERROR;
             }
 
-            known = limit;
+            known = limit->key;
             zone = NULL;
         }
 
@@ -348,63 +360,103 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
             continue;
         }
 
-        pp = limit->policies;
-        end = pp + 1;
-
-        if (pp == NULL) {
-            of_plan = ngx_http_apiscale_limit_of_plan(r, limit);
-            if (of_plan == NULL) {
-                return NGX_ERROR;
-            }
-
-            pp = of_plan->elts;
-            end = pp + of_plan->nelts;
+        if (zone != limit->zone) {
+            zone = limit->zone;
+            hash = apiscale_keyhash(&zone->hash, key.data, key.len);
         }
 
-        for ( /* void */ ; pp < end; pp++) {
-            policy = *pp;
+        ctx->flags |= limit->flags;
 
-            if (first && ngx_http_apiscale_limit_met(ctx, first, policy)) {
-                continue;
-            }
+        if (first || limit->flags & NGX_HTTP_APISCALE_LIMIT_VARIES) {
 
-            if (zone != policy->zone) {
-                zone = policy->zone;
-                hash = apiscale_siphash_final(&zone->hash, key.data, key.len);
-            }
-
-            res->policy = policy;
-            res->limit = limit;
-            res->dry_run = limit->dry_run | lcf->dry_run;
-            res->rejected = 0;
-            res->settles = limit->settles;
-
-            res->charge.policy = &policy->bucket;
-            res->charge.fingerprint = apiscale_table_fingerprint(
-                                                        hash ^ policy->salt);
-            res->charge.cost = 1;
-
-            if (limit->cost) {
-                res->charge.cost = ngx_http_apiscale_limit_cost(r,
-                                                                limit->cost);
-            }
-
-            if (limit->scale
-                && ngx_http_apiscale_limit_scale(r, res) != NGX_OK)
+            if (ngx_http_apiscale_limit_vary(r, lcf, ctx, limit, first, hash)
+                != NGX_OK)
             {
                 return NGX_ERROR;
             }
 
-            /* of one bucket nothing could be awaited together */
+            continue;
+        }
 
-            if (lines->nresults > 1) {
-                apiscale_table_prefetch(&zone->table,
-                                        res->charge.fingerprint);
-            }
+        ngx_http_apiscale_limit_append(lcf, ctx, limit, limit->policy, hash);
 
-            ctx->settles |= limit->settles;
-            ctx->nresults++;
-            res++;
+    } while (++lp < end);
+
+    return NGX_OK;
+}
+
+
+static ngx_inline ngx_http_apiscale_limit_result_t *
+ngx_http_apiscale_limit_append(ngx_http_apiscale_limit_conf_t *lcf,
+    ngx_http_apiscale_limit_ctx_t *ctx, ngx_http_apiscale_limit_t *limit,
+    ngx_http_apiscale_limit_policy_t *policy, uint64_t hash)
+{
+    uint64_t                           fingerprint;
+    ngx_http_apiscale_limit_result_t  *res;
+
+    res = &ctx->results[ctx->nresults++];
+    fingerprint = apiscale_table_fingerprint(hash ^ policy->salt);
+
+    res->policy = policy;
+    res->limit = limit;
+    res->flags = limit->flags | lcf->dry;
+
+    res->charge.policy = &policy->bucket;
+    res->charge.fingerprint = fingerprint;
+    res->charge.cost = 1;
+
+    /* of one bucket nothing could be awaited together with its lines */
+
+    if (lcf->nresults > 1) {
+        apiscale_table_prefetch(policy->bucket.table, fingerprint);
+    }
+
+    return res;
+}
+
+
+/*
+ * As above for lines that have a plan, a cost or a scale, or of which some
+ * policies were charged before.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_limit_vary(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_conf_t *lcf, ngx_http_apiscale_limit_ctx_t *ctx,
+    ngx_http_apiscale_limit_t *limit, ngx_uint_t first, uint64_t hash)
+{
+    ngx_uint_t                          i, n;
+    ngx_array_t                        *of_plan;
+    ngx_http_apiscale_limit_result_t   *res;
+    ngx_http_apiscale_limit_policy_t  **policies;
+
+    policies = &limit->policy;
+    n = 1;
+
+    if (limit->plan) {
+        of_plan = ngx_http_apiscale_limit_of_plan(r, limit);
+        if (of_plan == NULL) {
+            return NGX_ERROR;
+        }
+
+        policies = of_plan->elts;
+        n = of_plan->nelts;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_http_apiscale_limit_met(ctx, first, policies[i])) {
+            continue;
+        }
+
+        res = ngx_http_apiscale_limit_append(lcf, ctx, limit, policies[i],
+                                             hash);
+        if (limit->cost) {
+            res->charge.cost = ngx_http_apiscale_limit_cost(r, limit->cost);
+        }
+
+        if (limit->scale && ngx_http_apiscale_limit_scale(r, res) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
@@ -545,23 +597,6 @@ ngx_http_apiscale_limit_scale(ngx_http_request_t *r,
 
 
 /*
- * What time it is.  The exact wall clock is only read where windows need it;
- * else it tells which counters of a full table may be dropped.
- */
-
-void
-ngx_http_apiscale_limit_clock(apiscale_clock_t *now, ngx_uint_t windows)
-{
-    now->mono = ngx_apiscale_monotonic_ticks();
-
-    now->wall = windows ? ngx_apiscale_unix_ticks()
-                        : (uint64_t) ngx_time() * APISCALE_TICKS_PER_SEC;
-
-    now->wall -= APISCALE_MONDAY_S * APISCALE_TICKS_PER_SEC;
-}
-
-
-/*
  * Looks at all policies, and charges them if all of them admit the request.
  * 0, or 1 if one rejected.
  */
@@ -578,8 +613,8 @@ ngx_http_apiscale_limit_decide(ngx_http_apiscale_limit_result_t *begin,
 
     do {
         if (apiscale_bucket_check(&res->charge, now) == APISCALE_REJECT) {
-            res->rejected = 1;
-            rejected |= !res->dry_run;
+            res->flags |= NGX_HTTP_APISCALE_LIMIT_REJECTS;
+            rejected |= !(res->flags & NGX_HTTP_APISCALE_LIMIT_DRY);
         }
 
     } while (++res < end);
@@ -592,14 +627,14 @@ ngx_http_apiscale_limit_decide(ngx_http_apiscale_limit_result_t *begin,
     res = begin;
 
     do {
-        if (res->rejected) {
+        if (res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS) {
             continue;                     /* a dry run */
         }
 
         if (apiscale_bucket_charge(&res->charge, now) == APISCALE_REJECT) {
-            res->rejected = 1;
+            res->flags |= NGX_HTTP_APISCALE_LIMIT_REJECTS;
 
-            if (!res->dry_run) {
+            if (!(res->flags & NGX_HTTP_APISCALE_LIMIT_DRY)) {
                 ngx_http_apiscale_limit_uncharged(begin, res, end, now);
                 return 1;
             }
@@ -624,9 +659,9 @@ ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_result_t *begin,
     ngx_http_apiscale_limit_result_t  *res;
 
     for (res = begin; res < end; res++) {
-        res->settles = 0;
+        res->flags &= ~NGX_HTTP_APISCALE_LIMIT_SETTLES;
 
-        if (res->rejected) {
+        if (res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS) {
             continue;
         }
 
@@ -649,7 +684,7 @@ ngx_http_apiscale_limit_uncharged(ngx_http_apiscale_limit_result_t *begin,
 ngx_http_apiscale_limit_result_t *
 ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
 {
-    ngx_uint_t                         i;
+    ngx_uint_t                         i, rejects;
     ngx_http_apiscale_limit_result_t  *res, *best;
 
     if (ctx->chosen) {
@@ -661,7 +696,7 @@ ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
     for (i = 0; i < ctx->nresults; i++) {
         res = &ctx->results[i];
 
-        if (res->dry_run) {
+        if (res->flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
             continue;
         }
 
@@ -670,10 +705,12 @@ ngx_http_apiscale_limit_shown(ngx_http_apiscale_limit_ctx_t *ctx)
             continue;
         }
 
-        if (res->rejected != best->rejected) {
-            best = res->rejected ? res : best;
+        rejects = res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS;
 
-        } else if (res->rejected) {
+        if (rejects != (best->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS)) {
+            best = rejects ? res : best;
+
+        } else if (rejects) {
             best = res->charge.res.retry > best->charge.res.retry ? res : best;
 
         } else if (ngx_http_apiscale_limit_scarcer(res, best)) {
@@ -727,10 +764,10 @@ ngx_http_apiscale_limit_account(ngx_http_request_t *r,
 
         decision = NGX_HTTP_APISCALE_DECISION_PASSED;
 
-        if (res->rejected) {
+        if (res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS) {
             decision = NGX_HTTP_APISCALE_DECISION_REJECTED;
 
-            if (res->dry_run) {
+            if (res->flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
                 decision = NGX_HTTP_APISCALE_DECISION_DRY_RUN;
                 status = NGX_HTTP_APISCALE_LIMIT_DRY_RUN;
                 dry = res;
@@ -739,7 +776,7 @@ ngx_http_apiscale_limit_account(ngx_http_request_t *r,
         } else if (rejected) {
             continue;
 
-        } else if (res->limit->delay) {
+        } else if (res->flags & NGX_HTTP_APISCALE_LIMIT_DELAYS) {
             wait = ngx_http_apiscale_limit_wait(res);
 
             if (wait) {
@@ -783,7 +820,7 @@ ngx_http_apiscale_limit_wait(ngx_http_apiscale_limit_result_t *res)
 
     c = &res->charge;
 
-    if (res->dry_run || c->cost == 0) {
+    if (res->flags & NGX_HTTP_APISCALE_LIMIT_DRY || c->cost == 0) {
         return 0;
     }
 
@@ -906,7 +943,8 @@ ngx_http_apiscale_limit_log(ngx_http_request_t *r,
 {
     ngx_log_error(lcf->log_level, r->connection->log, 0,
                   "limiting requests%s by policy \"%V\" of zone \"%V\"",
-                  res->dry_run ? ", dry run," : "", &res->policy->name,
+                  res->flags & NGX_HTTP_APISCALE_LIMIT_DRY
+                  ? ", dry run," : "", &res->policy->name,
                   &res->policy->zone->name);
 }
 
@@ -963,7 +1001,10 @@ ngx_http_apiscale_limit_members(ngx_http_request_t *r,
 
     for (i = 0; i < ctx->nresults; i++) {
 
-        if (!ctx->results[i].rejected || ctx->results[i].dry_run) {
+        if ((ctx->results[i].flags & (NGX_HTTP_APISCALE_LIMIT_REJECTS
+                                      |NGX_HTTP_APISCALE_LIMIT_DRY))
+            != NGX_HTTP_APISCALE_LIMIT_REJECTS)
+        {
             continue;
         }
 

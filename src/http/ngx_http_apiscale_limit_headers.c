@@ -139,7 +139,7 @@ ngx_http_apiscale_limit_reset_unix(ngx_http_apiscale_limit_result_t *res)
     c = &res->charge;
 
     if (c->policy->kind != APISCALE_ROLLING) {
-        return apiscale_gcra_seconds(c->until) + APISCALE_MONDAY_S;
+        return apiscale_gcra_seconds(c->until);
     }
 
     return apiscale_gcra_seconds(ngx_apiscale_unix_ticks() + c->res.tat
@@ -160,8 +160,7 @@ ngx_http_apiscale_limit_reset_delta(ngx_http_apiscale_limit_result_t *res)
     c = &res->charge;
 
     if (c->policy->kind != APISCALE_ROLLING) {
-        now = ngx_apiscale_unix_ticks()
-              - APISCALE_MONDAY_S * APISCALE_TICKS_PER_SEC;
+        now = ngx_apiscale_unix_ticks();
         until = c->until;
 
     } else {
@@ -195,7 +194,9 @@ ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
 
     headers = ctx->conf->headers;
 
-    if (headers & NGX_HTTP_APISCALE_LIMIT_OFF && !ctx->shown->rejected) {
+    if (headers & NGX_HTTP_APISCALE_LIMIT_OFF
+        && !(ctx->shown->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS))
+    {
         return NGX_OK;
     }
 
@@ -220,7 +221,7 @@ ngx_http_apiscale_limit_headers(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (ctx->shown->rejected) {
+    if (ctx->shown->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS) {
         return ngx_http_apiscale_limit_retry_after(r, ctx, &origin);
     }
 
@@ -511,7 +512,7 @@ ngx_http_apiscale_limit_states(u_char *last,
     for (i = ctx->nresults; i-- > 0; /* void */ ) {
         res = &ctx->results[i];
 
-        if (res->dry_run) {
+        if (res->flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
             continue;
         }
 
@@ -554,7 +555,7 @@ ngx_http_apiscale_limit_ratelimit(ngx_http_request_t *r,
     for (i = 0; i < ctx->nresults; i++) {
         res = &ctx->results[i];
 
-        if (!res->dry_run) {
+        if (!(res->flags & NGX_HTTP_APISCALE_LIMIT_DRY)) {
             len += res->policy->state_item.len
                    + sizeof(";t=, ") - 1 + 2 * NGX_INT64_LEN;
         }
@@ -621,7 +622,7 @@ ngx_http_apiscale_limit_policies(ngx_http_request_t *r,
 
     for (i = 0; i < ctx->nresults; i++) {
 
-        if (ctx->results[i].dry_run) {
+        if (ctx->results[i].flags & NGX_HTTP_APISCALE_LIMIT_DRY) {
             continue;
         }
 

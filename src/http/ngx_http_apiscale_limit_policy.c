@@ -430,8 +430,7 @@ ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
     ngx_http_apiscale_limit_main_conf_t *lmcf,
     ngx_http_apiscale_limit_t *limit)
 {
-    ngx_http_apiscale_limit_zone_t     *zone;
-    ngx_http_apiscale_limit_policy_t  **pp;
+    ngx_http_apiscale_limit_zone_t  *zone;
 
     zone = ngx_http_apiscale_limit_find_zone(lmcf, &limit->zone_name);
 
@@ -442,22 +441,25 @@ ngx_http_apiscale_limit_bind(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    limit->zone = zone;
+
     if (limit->plan) {
         return ngx_http_apiscale_limit_bind_plans(cf, lmcf, limit, zone);
     }
 
-    pp = ngx_palloc(cf->pool, sizeof(ngx_http_apiscale_limit_policy_t *));
-    if (pp == NULL) {
+    limit->policy = ngx_http_apiscale_limit_share(cf, limit, zone,
+                                                  limit->policy);
+    if (limit->policy == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    *pp = ngx_http_apiscale_limit_share(cf, limit, zone, limit->policy);
-
-    limit->policies = pp;
     limit->npolicies = 1;
-    limit->windows = (limit->policy->bucket.kind != APISCALE_ROLLING);
 
-    return *pp ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (limit->policy->bucket.kind != APISCALE_ROLLING) {
+        limit->flags |= NGX_HTTP_APISCALE_LIMIT_WINDOWS;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -549,7 +551,9 @@ ngx_http_apiscale_limit_bind_plan(ngx_conf_t *cf,
         pp = ngx_array_push(&bound->policies);
         *pp = policy;
 
-        limit->windows |= (policy->bucket.kind != APISCALE_ROLLING);
+        if (policy->bucket.kind != APISCALE_ROLLING) {
+            limit->flags |= NGX_HTTP_APISCALE_LIMIT_WINDOWS;
+        }
     }
 
     return NGX_CONF_OK;

@@ -35,11 +35,11 @@ ngx_http_apiscale_limit_settle(ngx_http_request_t *r,
     apiscale_clock_t                   now;
     ngx_http_apiscale_limit_result_t  *res, *end;
 
-    if (!ctx->settles) {
+    if (!(ctx->flags & NGX_HTTP_APISCALE_LIMIT_SETTLES)) {
         return;
     }
 
-    ctx->settles = 0;
+    ctx->flags &= ~NGX_HTTP_APISCALE_LIMIT_SETTLES;
     ctx->chosen = 0;
 
     ngx_http_apiscale_limit_clock(&now, 1);
@@ -48,11 +48,14 @@ ngx_http_apiscale_limit_settle(ngx_http_request_t *r,
 
     for (res = ctx->results; res < end; res++) {
 
-        if (!res->settles || res->rejected) {
+        if ((res->flags & (NGX_HTTP_APISCALE_LIMIT_SETTLES
+                           |NGX_HTTP_APISCALE_LIMIT_REJECTS))
+            != NGX_HTTP_APISCALE_LIMIT_SETTLES)
+        {
             continue;
         }
 
-        res->settles = 0;
+        res->flags &= ~NGX_HTTP_APISCALE_LIMIT_SETTLES;
 
         cost = ngx_http_apiscale_limit_final(r, res);
 

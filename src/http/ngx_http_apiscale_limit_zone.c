@@ -236,7 +236,7 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    apiscale_siphash_init(&zone->hash, &zone->sh->secret[0]);
+    apiscale_keyhash_init(&zone->hash, zone->sh->secret);
 
     policies = zone->policies.elts;
 
@@ -257,7 +257,7 @@ ngx_http_apiscale_limit_zone_init(ngx_shm_zone_t *shm_zone, void *data)
          * would be the hash of a key that somebody may send.
          */
 
-        apiscale_siphash_init(&salt, &zone->sh->secret[2]);
+        apiscale_siphash_init(&salt, zone->sh->salt);
         apiscale_siphash_block(&salt, id);
         policy->salt = apiscale_siphash_final(&salt, NULL, 0);
     }
@@ -328,7 +328,9 @@ ngx_http_apiscale_limit_zone_new(ngx_shm_zone_t *shm_zone,
         return NGX_OK;
     }
 
-    if (ngx_apiscale_shm_random(sh->secret, sizeof(sh->secret)) != NGX_OK) {
+    if (ngx_apiscale_shm_random(sh->secret, sizeof(sh->secret)) != NGX_OK
+        || ngx_apiscale_shm_random(sh->salt, sizeof(sh->salt)) != NGX_OK)
+    {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, ngx_errno,
                       "getrandom() failed");
         return NGX_ERROR;
@@ -358,6 +360,7 @@ ngx_http_apiscale_limit_zone_copy(ngx_shm_zone_t *shm_zone,
     ngx_http_apiscale_limit_zone_layout(&old);
 
     ngx_memcpy(zone->sh->secret, from->secret, sizeof(from->secret));
+    ngx_memcpy(zone->sh->salt, from->salt, sizeof(from->salt));
 
     n = 0;
 
