@@ -16,8 +16,13 @@
 #include "ngx_http_apiscale.h"
 
 
+/* the most that a record has behind it */
+#define NGX_HTTP_APISCALE_MAX_ROOM  1024
+
+
 typedef struct {
     ngx_uint_t    features;               /* NGX_HTTP_APISCALE_... in use */
+    size_t        room;                   /* behind a record */
     ngx_array_t   sections;               /* of pointers to them */
     ngx_array_t   zones;                  /* ngx_http_apiscale_zone_t */
 } ngx_http_apiscale_main_conf_t;
@@ -46,6 +51,12 @@ static ngx_int_t ngx_http_apiscale_register(ngx_conf_t *cf,
 static ngx_int_t ngx_http_apiscale_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_apiscale_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_int_t ngx_http_apiscale_filter_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec)
+    ngx_http_apiscale_noinline;
+static ngx_int_t ngx_http_apiscale_filter_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in)
+    ngx_http_apiscale_noinline;
 static void ngx_http_apiscale_cleanup(void *data);
 
 
@@ -149,8 +160,9 @@ ngx_http_apiscale_find_request(ngx_http_request_t *r)
 ngx_http_apiscale_request_t *
 ngx_http_apiscale_make_request(ngx_http_request_t *r)
 {
-    ngx_http_apiscale_holder_t   *holder;
-    ngx_http_apiscale_request_t  *rec;
+    ngx_http_apiscale_holder_t     *holder;
+    ngx_http_apiscale_request_t    *rec;
+    ngx_http_apiscale_main_conf_t  *amcf;
 
     rec = ngx_http_apiscale_get_request(r);
 
@@ -160,9 +172,12 @@ ngx_http_apiscale_make_request(ngx_http_request_t *r)
 
     r = r->main;
 
+    amcf = ngx_http_get_module_main_conf(r, ngx_http_apiscale_module);
+
     /* as ngx_pool_cleanup_add() does it, which would allocate twice */
 
-    holder = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_holder_t));
+    holder = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_holder_t)
+                                 + amcf->room);
     if (holder == NULL) {
         return NULL;
     }
@@ -217,6 +232,7 @@ ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    rec->filters |= NGX_HTTP_APISCALE_PROBLEM;
     rec->problem = problem;
     rec->members = members;
     rec->status = status;
@@ -297,6 +313,29 @@ ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature)
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
 
     amcf->features |= feature;
+}
+
+
+/*
+ * Asks for room behind each record, so that a feature's state of the usual
+ * size needs no allocation of its own.  1: each record will have it; 0: it is
+ * too much.  There is one room: only the limiter may ask.
+ */
+
+ngx_uint_t
+ngx_http_apiscale_reserve(ngx_conf_t *cf, size_t size)
+{
+    ngx_http_apiscale_main_conf_t  *amcf;
+
+    if (size > NGX_HTTP_APISCALE_MAX_ROOM) {
+        return 0;
+    }
+
+    amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_apiscale_module);
+
+    amcf->room = ngx_max(amcf->room, size);
+
+    return 1;
 }
 
 
@@ -433,33 +472,59 @@ ngx_http_apiscale_add_variables(ngx_conf_t *cf, ngx_http_variable_t *vars)
 
 
 /*
- * The header filter: what each feature has to say in a response, and the time
- * at which it began.
+ * The filters.  Each response passes them, and most have nothing to do there:
+ * what is done is in functions of its own, so that nothing is prepared for it.
  */
 
 static ngx_int_t
 ngx_http_apiscale_header_filter(ngx_http_request_t *r)
 {
-    ngx_int_t                     rc;
     ngx_http_apiscale_request_t  *rec;
-
-    if (r != r->main) {
-        return ngx_http_next_header_filter(r);
-    }
 
     rec = ngx_http_apiscale_get_request(r);
 
-    if (rec == NULL) {
-        return ngx_http_next_header_filter(r);
+    if (rec && rec->filters && r == r->main) {
+        return ngx_http_apiscale_filter_header(r, rec);
     }
 
-    if (rec->headers & NGX_HTTP_APISCALE_VERSIONS
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_apiscale_request_t  *rec;
+
+    rec = ngx_http_apiscale_get_request(r);
+
+    if (rec && rec->filters & (NGX_HTTP_APISCALE_PROBLEM
+                               |NGX_HTTP_APISCALE_METRICS))
+    {
+        return ngx_http_apiscale_filter_body(r, rec, in);
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
+/*
+ * What each feature has to say in a response, and the time at which it began.
+ */
+
+static ngx_int_t
+ngx_http_apiscale_filter_header(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec)
+{
+    ngx_int_t  rc;
+
+    if (rec->filters & NGX_HTTP_APISCALE_VERSIONS
         && ngx_http_apiscale_version_headers(r, rec) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (rec->headers & NGX_HTTP_APISCALE_LIMIT
+    if (rec->filters & NGX_HTTP_APISCALE_LIMIT
         && ngx_http_apiscale_limit_headers(r, rec) != NGX_OK)
     {
         return NGX_ERROR;
@@ -480,16 +545,10 @@ ngx_http_apiscale_header_filter(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_http_apiscale_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+ngx_http_apiscale_filter_body(ngx_http_request_t *r,
+    ngx_http_apiscale_request_t *rec, ngx_chain_t *in)
 {
-    ngx_int_t                     rc;
-    ngx_http_apiscale_request_t  *rec;
-
-    rec = ngx_http_apiscale_get_request(r);
-
-    if (rec == NULL) {
-        return ngx_http_next_body_filter(r, in);
-    }
+    ngx_int_t  rc;
 
     if (rec->problem_body && in && r == r->main) {
         in = ngx_http_apiscale_problem_body(r, rec, in);

@@ -83,9 +83,10 @@ typedef struct {
 
 struct ngx_http_apiscale_request_s {
 
-    /* a feature that has headers to add sets its NGX_HTTP_APISCALE_... */
+    /* a feature that has to do with the response sets its
+       NGX_HTTP_APISCALE_... */
 
-    ngx_uint_t                          headers;
+    ngx_uint_t                          filters;
 
     /* the feature that holds its state there, and nobody else */
 
@@ -112,6 +113,10 @@ struct ngx_http_apiscale_request_s {
     ngx_str_t                           detail;
     ngx_uint_t                          status;
     ngx_uint_t                          uri_changes;
+
+    /* room for the state of the limiter: ngx_http_apiscale_reserve() */
+
+    u_char                              room[];
 };
 
 
@@ -147,6 +152,7 @@ typedef struct {
 #define NGX_HTTP_APISCALE_METRICS  0x01
 #define NGX_HTTP_APISCALE_VERSIONS 0x02
 #define NGX_HTTP_APISCALE_LIMIT    0x04
+#define NGX_HTTP_APISCALE_PROBLEM  0x08
 
 /* lines with "at=", shifted by the stage, and lines that are settled later */
 
@@ -154,7 +160,13 @@ typedef struct {
 #define NGX_HTTP_APISCALE_LIMIT_LATER     0x0800
 
 
-#define NGX_HTTP_APISCALE_NET_LEN  17
+/* the client's network: ngx_http_apiscale_client.c */
+
+typedef struct {
+    uint64_t     word;
+    ngx_uint_t   len;
+    u_char       data[17];
+} ngx_http_apiscale_net_t;
 
 
 /* the umbrella */
@@ -168,6 +180,7 @@ ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     ngx_http_apiscale_members_pt members);
 ngx_uint_t ngx_http_apiscale_preflight(ngx_http_request_t *r);
 void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
+ngx_uint_t ngx_http_apiscale_reserve(ngx_conf_t *cf, size_t size);
 ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
     const ngx_http_apiscale_section_t *section);
 ngx_array_t *ngx_http_apiscale_sections(ngx_http_request_t *r);
@@ -185,10 +198,8 @@ ngx_int_t ngx_http_apiscale_add_variables(ngx_conf_t *cf,
 #define ngx_http_apiscale_header(r, name, value, len)                         \
     ngx_http_apiscale_add_header(r, name, sizeof(name) - 1, value, len)
 
-/* the client's network: ngx_http_apiscale_client.c */
-
-size_t ngx_http_apiscale_client_net(ngx_http_request_t *r,
-    u_char net[NGX_HTTP_APISCALE_NET_LEN]);
+ngx_int_t ngx_http_apiscale_client_net(ngx_http_request_t *r,
+    ngx_http_apiscale_net_t *net);
 
 /* the phase handlers, which the umbrella alone registers */
 

@@ -93,15 +93,15 @@ static ngx_http_variable_t  ngx_http_apiscale_client_vars[] = {
 
 
 /*
- * Writes the client's network in binary: a byte for the family (4 or 6) and
- * the masked address.  Returns the length of what is not always zero, up to 5
- * or 17; 0 for clients that have no IP address.  IPv4-mapped IPv6 addresses
- * are IPv4.
+ * The client's network as limits know it.  IPv4, IPv4-mapped IPv6 included:
+ * net->len is 0, and net->word is the masked address with its family.  IPv6:
+ * so many bytes as are not always zero, with their family.  NGX_DECLINED: the
+ * client has no IP address.
  */
 
-size_t
+ngx_int_t
 ngx_http_apiscale_client_net(ngx_http_request_t *r,
-    u_char net[NGX_HTTP_APISCALE_NET_LEN])
+    ngx_http_apiscale_net_t *net)
 {
     uint32_t                          addr;
     struct sockaddr_in               *sin;
@@ -130,11 +130,12 @@ ngx_http_apiscale_client_net(ngx_http_request_t *r,
         high &= ccf->mask6[0];
         low &= ccf->mask6[1];
 
-        net[0] = 6;
-        ngx_memcpy(net + 1, &high, 8);
-        ngx_memcpy(net + 9, &low, 8);
+        net->data[0] = 6;
+        ngx_memcpy(net->data + 1, &high, 8);
+        ngx_memcpy(net->data + 9, &low, 8);
+        net->len = 1 + (ccf->bits6 + 7) / 8;
 
-        return 1 + (ccf->bits6 + 7) / 8;
+        return NGX_OK;
 #endif
 
     case AF_INET:
@@ -143,15 +144,13 @@ ngx_http_apiscale_client_net(ngx_http_request_t *r,
         break;
 
     default:
-        return 0;
+        return NGX_DECLINED;
     }
 
-    addr &= ccf->mask4;
+    net->len = 0;
+    net->word = (uint64_t) 4 << 56 | (addr & ccf->mask4);
 
-    net[0] = 4;
-    ngx_memcpy(net + 1, &addr, 4);
-
-    return 1 + (ccf->bits4 + 7) / 8;
+    return NGX_OK;
 }
 
 
@@ -165,40 +164,42 @@ ngx_http_apiscale_client_net_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     u_char                           *p;
-    size_t                            len;
+    uint32_t                          addr;
     ngx_uint_t                        bits, full;
-    u_char                            net[NGX_HTTP_APISCALE_NET_LEN];
+    ngx_http_apiscale_net_t          *net;
     ngx_http_apiscale_client_conf_t  *ccf;
 
-    len = ngx_http_apiscale_client_net(r, net);
-
-    if (len == 0) {
-        v->len = 0;
-        v->valid = 1;
-        v->no_cacheable = 0;
-        v->not_found = 0;
-        v->data = (u_char *) "";
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN + sizeof("/128") - 1);
+    p = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_net_t)
+                            + NGX_SOCKADDR_STRLEN + sizeof("/128") - 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
-    ccf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_client_module);
+    net = (ngx_http_apiscale_net_t *) p;
+    p += sizeof(ngx_http_apiscale_net_t);
 
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
     v->data = p;
 
-    if (net[0] == 4) {
+    if (ngx_http_apiscale_client_net(r, net) != NGX_OK) {
+        v->len = 0;
+        return NGX_OK;
+    }
+
+    ccf = ngx_http_get_module_loc_conf(r, ngx_http_apiscale_client_module);
+
+    if (net->len == 0) {
         bits = ccf->bits4;
         full = 32;
-        p += ngx_inet_ntop(AF_INET, net + 1, p, NGX_SOCKADDR_STRLEN);
+        addr = (uint32_t) net->word;
+        p += ngx_inet_ntop(AF_INET, &addr, p, NGX_SOCKADDR_STRLEN);
 
     } else {
         bits = ccf->bits6;
         full = 128;
-        p += ngx_inet_ntop(AF_INET6, net + 1, p, NGX_SOCKADDR_STRLEN);
+        p += ngx_inet_ntop(AF_INET6, net->data + 1, p, NGX_SOCKADDR_STRLEN);
     }
 
     if (bits != full) {
@@ -206,9 +207,6 @@ ngx_http_apiscale_client_net_variable(ngx_http_request_t *r,
     }
 
     v->len = p - v->data;
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
 
     return NGX_OK;
 }

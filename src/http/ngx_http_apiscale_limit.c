@@ -1025,6 +1025,7 @@ ngx_http_apiscale_limit_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->stages[] = { NULL, 0, 0, 0 };
      *     conf->nresults = 0;
+     *     conf->reserved = 0;
      *     conf->dry = 0;
      *     conf->limits = NULL;
      *     conf->inherit = 0;
@@ -1174,6 +1175,11 @@ ngx_http_apiscale_limit_stages(ngx_conf_t *cf,
 
         conf->nresults += lines->nresults;
     }
+
+    conf->reserved = ngx_http_apiscale_reserve(cf,
+                             sizeof(ngx_http_apiscale_limit_ctx_t)
+                             + conf->nresults
+                               * sizeof(ngx_http_apiscale_limit_result_t));
 
     return NGX_CONF_OK;
 }

@@ -219,6 +219,7 @@ typedef struct {
 typedef struct {
     ngx_http_apiscale_limit_lines_t  stages[NGX_HTTP_APISCALE_LIMIT_STAGES];
     ngx_uint_t                       nresults;      /* of all stages */
+    ngx_uint_t                       reserved;      /* room in the record */
 
     ngx_array_t               *limits;    /* ngx_http_apiscale_limit_t * */
     ngx_flag_t                 inherit;
@@ -259,7 +260,7 @@ typedef struct {
     u_char                             chosen;
     u_char                             extended;    /* in several locations */
     u_char                             sent;        /* headers were added */
-    u_char                             net[NGX_HTTP_APISCALE_NET_LEN];
+    ngx_http_apiscale_net_t            net;
 } ngx_http_apiscale_limit_ctx_t;
 
 

@@ -41,9 +41,12 @@ static ngx_uint_t ngx_http_apiscale_limit_met(
     ngx_http_apiscale_limit_ctx_t *ctx, ngx_uint_t n,
     ngx_http_apiscale_limit_policy_t *policy)
     ngx_http_apiscale_noinline;
-static ngx_int_t ngx_http_apiscale_limit_key(ngx_http_request_t *r,
-    ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_str_t *key);
+static ngx_inline ngx_int_t ngx_http_apiscale_limit_hash(
+    ngx_http_request_t *r, ngx_http_apiscale_limit_t *limit,
+    ngx_http_apiscale_limit_ctx_t *ctx, uint64_t *hash);
+static ngx_int_t ngx_http_apiscale_limit_hash_value(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_t *limit, uint64_t *hash)
+    ngx_http_apiscale_noinline;
 static ngx_array_t *ngx_http_apiscale_limit_of_plan(ngx_http_request_t *r,
     ngx_http_apiscale_limit_t *limit)
     ngx_http_apiscale_noinline;
@@ -210,7 +213,7 @@ ngx_http_apiscale_limit_handle(ngx_http_request_t *r,
     if (rejected || ctx->flags & NGX_HTTP_APISCALE_LIMIT_SETTLES
         || !(ctx->conf->headers & NGX_HTTP_APISCALE_LIMIT_OFF))
     {
-        rec->headers |= NGX_HTTP_APISCALE_LIMIT;
+        rec->filters |= NGX_HTTP_APISCALE_LIMIT;
     }
 
     wait = ngx_http_apiscale_limit_account(r, lcf, ctx, first, rejected);
@@ -245,11 +248,17 @@ ngx_http_apiscale_limit_make_ctx(ngx_http_request_t *r,
         return ctx;
     }
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_apiscale_limit_ctx_t)
-                              + lcf->nresults
-                                * sizeof(ngx_http_apiscale_limit_result_t));
-    if (ctx == NULL) {
-        return NULL;
+    if (lcf->reserved) {
+        ctx = (ngx_http_apiscale_limit_ctx_t *) rec->room;
+
+    } else {
+        ctx = ngx_palloc(r->pool,
+                         sizeof(ngx_http_apiscale_limit_ctx_t)
+                         + lcf->nresults
+                           * sizeof(ngx_http_apiscale_limit_result_t));
+        if (ctx == NULL) {
+            return NULL;
+        }
     }
 
     ctx->conf = lcf;
@@ -326,43 +335,32 @@ ngx_http_apiscale_limit_collect(ngx_http_request_t *r,
     ngx_http_apiscale_limit_lines_t *lines)
 {
     uint64_t                            hash;
-    ngx_str_t                           key;
+    ngx_int_t                           rc;
     ngx_uint_t                          first;
-    ngx_http_apiscale_limit_t         **lp, **end, *limit;
-    ngx_http_complex_value_t           *known;
-    ngx_http_apiscale_limit_zone_t     *zone;
+    ngx_http_apiscale_limit_t         **lp, **end, *limit, *hashed;
 
-    zone = NULL;
-    hash = 0;
     first = ctx->nresults;
     lp = lines->lines;
     end = lp + lines->nlines;
-    known = (*lp)->key;
-
-    if (ngx_http_apiscale_limit_key(r, *lp, ctx, &key) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    hashed = NULL;
 
     do {
         limit = *lp;
 
-        if (limit->key != known) {
+        if (hashed == NULL
+            || limit->key != hashed->key || limit->zone != hashed->zone)
+        {
+            rc = ngx_http_apiscale_limit_hash(r, limit, ctx, &hash);
+            hashed = limit;
+        }
 
-            if (ngx_http_apiscale_limit_key(r, limit, ctx, &key) != NGX_OK) {
-                return NGX_ERROR;
+        if (rc != NGX_OK) {
+
+            if (rc == NGX_DECLINED) {
+                continue;
             }
 
-            known = limit->key;
-            zone = NULL;
-        }
-
-        if (key.len == 0) {
-            continue;
-        }
-
-        if (zone != limit->zone) {
-            zone = limit->zone;
-            hash = apiscale_keyhash(&zone->hash, key.data, key.len);
+            return NGX_ERROR;
         }
 
         ctx->flags |= limit->flags;
@@ -482,17 +480,53 @@ ngx_http_apiscale_limit_met(ngx_http_apiscale_limit_ctx_t *ctx,
 }
 
 
-static ngx_int_t
-ngx_http_apiscale_limit_key(ngx_http_request_t *r,
+/*
+ * Evaluates the key of a line and hashes it for the line's zone.
+ * NGX_DECLINED: it is empty.
+ */
+
+static ngx_inline ngx_int_t
+ngx_http_apiscale_limit_hash(ngx_http_request_t *r,
     ngx_http_apiscale_limit_t *limit, ngx_http_apiscale_limit_ctx_t *ctx,
-    ngx_str_t *key)
+    uint64_t *hash)
 {
+    ngx_int_t            rc;
+    apiscale_keyhash_t  *h;
+
     if (limit->key) {
-        return ngx_http_complex_value(r, limit->key, key);
+        return ngx_http_apiscale_limit_hash_value(r, limit, hash);
     }
 
-    key->len = ngx_http_apiscale_client_net(r, ctx->net);
-    key->data = ctx->net;
+    rc = ngx_http_apiscale_client_net(r, &ctx->net);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    h = &limit->zone->hash;
+
+    *hash = ctx->net.len ? apiscale_keyhash(h, ctx->net.data, ctx->net.len)
+                         : apiscale_keyhash_short(h, ctx->net.word);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_limit_hash_value(ngx_http_request_t *r,
+    ngx_http_apiscale_limit_t *limit, uint64_t *hash)
+{
+    ngx_str_t  key;
+
+    if (ngx_http_complex_value(r, limit->key, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (key.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    *hash = apiscale_keyhash(&limit->zone->hash, key.data, key.len);
 
     return NGX_OK;
 }

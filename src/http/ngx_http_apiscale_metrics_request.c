@@ -85,6 +85,7 @@ ngx_http_apiscale_metrics_start(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
+    rec->filters |= NGX_HTTP_APISCALE_METRICS;
     rec->times.start_us = ngx_apiscale_monotonic_us();
 
     ngx_http_set_ctx(r, rec, ngx_http_apiscale_metrics_module);

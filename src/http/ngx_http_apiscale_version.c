@@ -207,7 +207,7 @@ ngx_http_apiscale_version_handler(ngx_http_request_t *r)
                    &ctx->version->name, &api->name, ctx->status);
 
     if (ngx_http_apiscale_version_announced(ctx)) {
-        rec->headers |= NGX_HTTP_APISCALE_VERSIONS;
+        rec->filters |= NGX_HTTP_APISCALE_VERSIONS;
     }
 
     if (ctx->status == NGX_HTTP_APISCALE_VERSION_SUNSET

@@ -188,7 +188,7 @@ What has no version is answered before a location, and its limit, is found.
 --- error_code eval
 [200, 429, 429, 200]
 --- response_body_like eval
-["GIF", "429", "429", qr/"policy":"p","rate":"1r\/h","burst":1,"passed":1,"rejected":2,"rejected_dry_run":0/]
+["GIF", "429", "429", qr/"policy":"p","rate":"1r\/h","window":"rolling","burst":1,"passed":1,"rejected":2,"rejected_dry_run":0/]
 
 
 
