@@ -130,7 +130,7 @@ ngx_http_apiscale_expose_header_filter(ngx_http_request_t *r)
     rec = ngx_http_get_module_ctx(r, ngx_http_apiscale_module);
 
     if (rec
-        && rec->headers
+        && rec->filters & (NGX_HTTP_APISCALE_VERSIONS|NGX_HTTP_APISCALE_LIMIT)
         && r == r->main
         && ngx_http_apiscale_expose_allowed(r)
         && ngx_http_apiscale_expose_merge(r) != NGX_OK)
