@@ -8,9 +8,9 @@
  * The generic cell rate algorithm as arithmetic on 64-bit words.
  *
  * Depends on apiscale_clock.h only, whose ticks on a clock that never steps
- * back are the unit of time.  A state is the theoretical arrival time (TAT) at which
- * the bucket is full again; a TAT that is not in the future is a full bucket.
- * Ticks fit in 63 bits for 285 years.
+ * back are the unit of time.  A state is the theoretical arrival time (TAT)
+ * at which the bucket is full again; a TAT that is not in the future is a full
+ * bucket.  Ticks fit in 63 bits for 285 years.
  *
  * ITU-T I.371 Annex A ("virtual scheduling algorithm"); the names are those
  * of the rate limits in docs/internals/limits.md.

@@ -8,6 +8,7 @@
  * Rate limits, shared by the files of this feature alone:
  *
  *   ngx_http_apiscale_limit.c            directives
+ *   ngx_http_apiscale_limit_params.c     the parameters of a line
  *   ngx_http_apiscale_limit_policy.c     rates and plans, lines bound to them
  *   ngx_http_apiscale_limit_charge.c     the phase handlers
  *   ngx_http_apiscale_limit_settle.c     what a charge is corrected by
@@ -263,6 +264,11 @@ typedef struct {
     ngx_http_apiscale_net_t            net;
 } ngx_http_apiscale_limit_ctx_t;
 
+
+/* ngx_http_apiscale_limit_params.c */
+
+char *ngx_http_apiscale_limit_params(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_apiscale_limit_t *limit);
 
 /* ngx_http_apiscale_limit_policy.c */
 

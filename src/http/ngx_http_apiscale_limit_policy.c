@@ -33,6 +33,11 @@ static ngx_int_t ngx_http_apiscale_limit_items(ngx_conf_t *cf,
     ngx_http_apiscale_limit_policy_t *policy);
 
 
+/*
+ * "rate=", "burst=" and "window=" of a line or of a plan's limit: each stores
+ * what it reads in "policy", or logs why it cannot.
+ */
+
 char *
 ngx_http_apiscale_limit_parse_rate(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_apiscale_limit_policy_t *policy)
@@ -72,6 +77,8 @@ ngx_http_apiscale_limit_parse_rate(ngx_conf_t *cf, ngx_str_t *value,
 }
 
 
+/* see ngx_http_apiscale_limit_parse_rate() */
+
 char *
 ngx_http_apiscale_limit_parse_burst(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_apiscale_limit_policy_t *policy)
@@ -92,6 +99,8 @@ ngx_http_apiscale_limit_parse_burst(ngx_conf_t *cf, ngx_str_t *value,
     return NGX_CONF_OK;
 }
 
+
+/* see ngx_http_apiscale_limit_parse_rate() */
 
 char *
 ngx_http_apiscale_limit_parse_window(ngx_conf_t *cf, ngx_str_t *value,
@@ -351,7 +360,6 @@ static char *
 ngx_http_apiscale_limit_plan_params(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_apiscale_limit_policy_t *policy)
 {
-    char        *rv;
     ngx_str_t   *value, s;
     ngx_uint_t   i, j, seen;
 
@@ -393,10 +401,8 @@ ngx_http_apiscale_limit_plan_params(ngx_conf_t *cf, ngx_command_t *cmd,
         s.data = value[i].data + params[j].name.len;
         s.len = value[i].len - params[j].name.len;
 
-        rv = params[j].parse(cf, &s, policy);
-
-        if (rv != NGX_CONF_OK) {
-            return rv;
+        if (params[j].parse(cf, &s, policy) != NGX_CONF_OK) {
+            return NGX_CONF_ERROR;
         }
     }
 

@@ -114,7 +114,8 @@ ngx_http_apiscale_limit_variable(ngx_http_request_t *r,
 
     default: /* NGX_HTTP_APISCALE_LIMIT_VAR_RETRY_AFTER */
 
-        n = res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS ? ngx_http_apiscale_limit_retry_s(res) : 0;
+        n = res->flags & NGX_HTTP_APISCALE_LIMIT_REJECTS
+            ? ngx_http_apiscale_limit_retry_s(res) : 0;
 
         if (n == 0) {
             v->not_found = 1;

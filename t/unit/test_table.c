@@ -292,7 +292,8 @@ test_copy(void **state)
         fps[i] = apiscale_table_fingerprint(rnd());
         apiscale_table_find(&from, fps[i], &ref);
         assert_int_equal(apiscale_table_commit(&from, &ref, i % 16,
-                                               i < 100 ? 50 : 1000 + i, AT(10)),
+                                               i < 100 ? 50 : 1000 + i,
+                                               AT(10)),
                          APISCALE_TABLE_OK);
     }
 
