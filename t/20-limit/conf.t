@@ -21,6 +21,19 @@ my @good = (
     ['every parameter',
      $Z, 'location / { apiscale_limit zone=z key=$remote_addr rate=10r/s '
          . 'burst=20 policy=p cost=2 dry_run; }'],
+    ['each window, stage and correction',
+     $Z, 'location / { apiscale_limit zone=z rate=10r/w window=fixed;
+          apiscale_limit zone=z rate=10r/s window=sliding at=access;
+          apiscale_limit zone=z rate=1r/s window=rolling at=upstream scale=0.5;
+          apiscale_limit zone=z rate=2r/s count=4xx,500 at=arrival
+              settle=$upstream_http_x_cost;
+          apiscale_limit zone=z rate=3r/s burst=170 policy=d delay; }'],
+    ['plans, declared later and in several zones',
+     "apiscale_limit zone=z plan=\$arg_p default_plan=a;\n$Z"
+     . "apiscale_limit_zone zone=y:1m;\n"
+     . 'apiscale_plan a { } apiscale_plan b {
+            limit m rate=1r/m burst=2; limit d rate=1r/d window=sliding; }',
+     'location / { apiscale_limit zone=y plan=b default_plan=a; }'],
     ['parameters in any order',
      $Z, 'location / { apiscale_limit dry_run cost=$arg_c policy=p burst=2 '
          . 'rate=1r/s key=$arg_k zone=z; }'],
@@ -297,6 +310,56 @@ my @bad = (
      "apiscale_client_net 24 48;\napiscale_client_net 24 48; # HERE"],
     [qr/invalid value "yes" in "apiscale_problem" directive/,
      'apiscale_problem yes; # HERE'],
+    (map { [$_->[0], $Z . "apiscale_plan a { }\n",
+            "apiscale_limit zone=z $_->[1]; # HERE"] }
+        [qr/invalid window "hourly": it must be/, 'rate=1r/s window=hourly'],
+        [qr/"burst" requires a rolling window/,
+         'rate=1r/s window=fixed burst=2'],
+        [qr/the period of the rate "600r\/600w" is too long/,
+         'rate=600r/600w window=sliding'],
+        [qr/invalid scale value "1.5"/, 'rate=1r/s scale=1.5'],
+        [qr/invalid scale value "-1"/, 'rate=1r/s scale=-1'],
+        [qr/invalid scale value ""/, 'rate=1r/s scale='],
+        [qr/invalid settle value "3": it must have a variable/,
+         'rate=1r/s settle=3'],
+        [qr/invalid status "600" in "count" parameter/,
+         'rate=1r/s count=401,600'],
+        [qr/invalid status "" in "count" parameter/, 'rate=1r/s count=401,'],
+        [qr/invalid status "4x1" in "count" parameter/,
+         'rate=1r/s count=4x1'],
+        [qr/invalid "at" value "log": it must be/, 'rate=1r/s at=log'],
+        [qr/"delay" requires "burst" parameter/, 'rate=1r/s delay'],
+        [qr/"delay" requires .* a rolling window/,
+         'rate=1r/s window=fixed delay'],
+        [qr/could hold a request for over 60 seconds/,
+         'rate=1r/s burst=61 delay'],
+        [qr/duplicate parameter "delay"/, 'rate=1r/s burst=6 delay delay'],
+        [qr/"plan" requires "default_plan"/, 'plan=a'],
+        [qr/"default_plan" requires "plan"/, 'rate=1r/s default_plan=a'],
+        [qr/unknown apiscale_plan "b"/, 'plan=a default_plan=b'],
+        [qr/empty "plan" parameter/, 'plan= default_plan=a'],
+        [qr/"plan" cannot be used with "rate"/,
+         'plan=a default_plan=a rate=1r/s'],
+        [qr/"plan" cannot be used with "delay"/,
+         'plan=a default_plan=a delay']),
+    [qr/duplicate "plan" of zone "z"/, $Z . "apiscale_plan a { }\n",
+     "apiscale_limit zone=z plan=a default_plan=a;\n"
+     . "apiscale_limit zone=z plan=\$uri default_plan=a; # HERE"],
+    (map { [$_->[0], "apiscale_plan p {\n$_->[1] # HERE\n}\n"] }
+        [qr/"limit" must have "rate" parameter/, 'limit a burst=1;'],
+        [qr/invalid number of arguments in "limit"/, 'limit a;'],
+        [qr/duplicate parameter "rate=2r\/s"/,
+         'limit a rate=1r/s rate=2r/s;'],
+        [qr/invalid parameter "cost=2"/, 'limit a rate=1r/s cost=2;'],
+        [qr/invalid rate "x"/, 'limit a rate=x;'],
+        [qr/duplicate policy "a" of plan "p"/,
+         "limit a rate=1r/s;\nlimit a rate=2r/s;"],
+        [qr/unknown directive "rate"/, 'rate 1r/s;']),
+    [qr/duplicate plan "p"/,
+     "apiscale_plan p { }\napiscale_plan p { # HERE\n}"],
+    [qr/"limit" directive is not allowed here/, "limit a rate=1r/s; # HERE"],
+    [qr/"apiscale_plan" directive is not allowed here/, '',
+     "apiscale_plan p { # HERE\n}"],
     [qr/invalid number of arguments in "apiscale_problem"/,
      'apiscale_problem; # HERE'],
     [qr/"apiscale_problem" directive is duplicate/,

@@ -161,6 +161,114 @@ my %tests = (
          'error log: dry run');
 },
 
+'plans.conf' => sub {
+    like(statuses(7, '/'), qr/^200 200 200 200 200 429/, 'anonymous: 5');
+    is(get('/', 'X-API-Key' => 'guess')->{status}, 429,
+       'an unknown key is the address');
+
+    my $r = get('/', 'X-API-Key' => 'key-of-acme');
+    is($r->{status}, 200, 'free');
+    is($r->{headers}{'ratelimit-policy'},
+       '"burst";q=20;w=20, "day";q=1000;w=86400', 'free: its policies');
+    is($r->{headers}{'x-ratelimit-limit'}, 20, 'free: the scarcer of them');
+
+    is(statuses(30, '/', 'X-API-Key' => 'key-of-initech') =~ s/200 ?//gr,
+       '', 'pro: 30 at once');
+    like(get('/', 'X-API-Key' => 'key-of-initech')
+         ->{headers}{'ratelimit-policy'},
+         qr/^"burst";q=200;w=2, "day";q=1000000;w=86400$/,
+         'pro: its policies');
+
+    $r = get('/', 'X-API-Key' => 'key-of-backend');
+    is($r->{status}, 200, 'internal');
+    ok(!exists $r->{headers}{'x-ratelimit-limit'}, 'internal: no limit');
+},
+
+'login.conf' => sub {
+    my @ann = ('/', Authorization => 'Bearer secret-of-ann');
+    my @bob = ('/', Authorization => 'Bearer secret-of-bob');
+    my @guess = ('/', Authorization => 'Bearer guess');
+
+    is(statuses(8, @ann), join(' ', (200) x 8), 'ann is no guess');
+    is(get(@bob)->{headers}{ratelimit}, '"guesses";r=5;t=60, "user";r=9;t=9',
+       'bob has a limit of his own');
+    like(statuses(4, @ann), qr/429$/, 'the limit of ann');
+    is(get(@bob)->{status}, 200, 'is not that of bob');
+
+    is(statuses(4, @guess), '401 401 401 401', 'guesses');
+    is(get(@guess)->{headers}{'x-ratelimit-remaining'}, 0, 'five of them');
+
+    my $r = get(@guess);
+    is($r->{status}, 429, 'are all');
+    is_deeply(decode_json($r->{content})->{'violated-policies'}, ['guesses'],
+              'the policy');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 12, 'for 12 s at most');
+    is(get(@bob)->{status}, 429, 'for all behind that address');
+},
+
+'origin-costs.conf' => sub {
+    my $r = get('/?cost=1');
+    is($r->{headers}{'x-ratelimit-remaining'}, 99, 'a cheap one');
+    ok(!exists $r->{headers}{'x-cost'}, 'the client is told no cost');
+
+    $r = get('/?cost=many');
+    like($r->{headers}{'x-ratelimit-remaining'}, qr/^(?:89|9\d)$/,
+         'the reserve is kept if the cost is no number');
+
+    $r = get('/broken');
+    is($r->{status}, 500, 'an error');
+    like($r->{headers}{'x-ratelimit-remaining'}, qr/^(?:89|9\d)$/,
+         'costs nothing');
+
+    $r = get('/?cost=150');
+    is($r->{status}, 200, 'a dear one');
+    is($r->{headers}{'x-ratelimit-remaining'}, 0, 'takes all, and more');
+
+    $r = get('/?cost=1');
+    is($r->{status}, 429, 'which has to be paid');
+    cmp_ok($r->{headers}{'retry-after'}, '>', 40, 'by waiting: at least');
+    cmp_ok($r->{headers}{'retry-after'}, '<=', 71, 'by waiting: at most');
+},
+
+'spare-cache.conf' => sub {
+    my $r = get('/1');
+    is($r->{headers}{'x-cache'}, 'MISS', 'a miss');
+    is($r->{headers}{'x-ratelimit-remaining'}, 4, 'is charged');
+
+    for (1 .. 8) {
+        $r = get('/1');
+        last if $r->{headers}{'x-cache'} ne 'HIT'
+                || $r->{headers}{'x-ratelimit-remaining'} < 4;
+    }
+
+    is($r->{headers}{'x-cache'}, 'HIT', 'a hit');
+    is($r->{headers}{'x-ratelimit-remaining'}, 4, 'is given back');
+
+    like(join(' ', map { get("/$_")->{status} } 2 .. 7),
+         qr/^200 200 200 200 429/, 'five reach the origin');
+    is(get('/1')->{status}, 429, 'then the cache is not asked, either');
+},
+
+'dry-run.conf' => sub {
+    is(statuses(5, '/'), '200 200 200 200 200', 'nothing is rejected');
+
+    my $r = get('/');
+    is($r->{headers}{'ratelimit-policy'}, '"minute";q=100;w=10',
+       'clients are not told');
+
+    my ($zone) = @{ decode_json(get('/status')->{content})->{limits} };
+    my %policy = map { $_->{policy} => $_ } @{ $zone->{policies} };
+    is($policy{minute}{passed}, 6, 'the limit that is in force');
+    is($policy{hour}{window}, 'sliding', 'the new one');
+    is($policy{hour}{passed}, 3, 'would let pass');
+    is($policy{hour}{rejected_dry_run}, 3, 'would reject');
+
+    like(slurp("$dir/logs/limits.log"), qr/ 200 REJECTED_DRY_RUN$/m, 'log');
+    like(slurp("$dir/logs/error.log"),
+         qr{limiting requests, dry run, by policy "hour" of zone "clients"},
+         'error log');
+},
+
 'versions-path.conf' => sub {
     my $r = get('/api/v2/users?page=2');
     is($r->{status}, 200, 'v2');
