@@ -97,6 +97,7 @@ struct ngx_http_apiscale_request_s {
 
     /* the feature that holds its state there, and nobody else */
 
+    void                               *geo;
     void                               *limit;
     void                               *version;
 
