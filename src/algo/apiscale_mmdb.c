@@ -98,6 +98,8 @@ static apiscale_mmdb_rc_e apiscale_mmdb_enter(apiscale_mmdb_walk_t *w,
     unsigned pointed, size_t *off);
 static apiscale_mmdb_rc_e apiscale_mmdb_decode(const unsigned char *data,
     size_t len, size_t off, apiscale_mmdb_value_t *v);
+static apiscale_mmdb_rc_e apiscale_mmdb_follow(const unsigned char *data,
+    size_t len, size_t *off, size_t *next, apiscale_mmdb_value_t *v);
 static int apiscale_mmdb_size_ok(unsigned type, uint32_t size);
 
 
@@ -280,9 +282,22 @@ static apiscale_mmdb_rc_e
 apiscale_mmdb_metadata(apiscale_mmdb_t *db, const unsigned char *p, size_t len)
 {
     size_t                 end;
-    uint64_t               n, major, record, version;
+    unsigned               i;
+    uint64_t               n[6];
     apiscale_mmdb_walk_t   w;
     apiscale_mmdb_value_t  v;
+
+    static const struct {
+        const char        *name;
+        unsigned           type;
+    } numbers[] = {
+        { "binary_format_major_version", APISCALE_MMDB_UINT16 },
+        { "binary_format_minor_version", APISCALE_MMDB_UINT16 },
+        { "record_size", APISCALE_MMDB_UINT16 },
+        { "ip_version", APISCALE_MMDB_UINT16 },
+        { "node_count", APISCALE_MMDB_UINT32 },
+        { "build_epoch", APISCALE_MMDB_UINT64 }
+    };
 
     memset(db, 0, sizeof(apiscale_mmdb_t));
 
@@ -295,37 +310,35 @@ apiscale_mmdb_metadata(apiscale_mmdb_t *db, const unsigned char *p, size_t len)
         return APISCALE_MMDB_METADATA;
     }
 
-    if (apiscale_mmdb_uint(p, len, "binary_format_major_version",
-                           APISCALE_MMDB_UINT16, &major)
-        || apiscale_mmdb_uint(p, len, "binary_format_minor_version",
-                              APISCALE_MMDB_UINT16, &n)
-        || apiscale_mmdb_uint(p, len, "record_size", APISCALE_MMDB_UINT16,
-                              &record)
-        || apiscale_mmdb_uint(p, len, "ip_version", APISCALE_MMDB_UINT16,
-                              &version)
-        || apiscale_mmdb_uint(p, len, "build_epoch", APISCALE_MMDB_UINT64,
-                              &db->build)
-        || apiscale_mmdb_uint(p, len, "node_count", APISCALE_MMDB_UINT32, &n)
+    for (i = 0; i < 6; i++) {
+        if (apiscale_mmdb_uint(p, len, numbers[i].name, numbers[i].type, &n[i])
+            != APISCALE_MMDB_OK)
+        {
+            return APISCALE_MMDB_METADATA;
+        }
+    }
+
+    if (apiscale_mmdb_strings(p, len, "languages", APISCALE_MMDB_ARRAY)
+        || apiscale_mmdb_strings(p, len, "description", APISCALE_MMDB_MAP)
         || apiscale_mmdb_field(p, len, "database_type", APISCALE_MMDB_STRING,
                                &v)
-        || apiscale_mmdb_strings(p, len, "languages", APISCALE_MMDB_ARRAY)
-        || apiscale_mmdb_strings(p, len, "description", APISCALE_MMDB_MAP)
-        || n == 0 || db->build == 0)
+        || n[4] == 0 || n[5] == 0)
     {
         return APISCALE_MMDB_METADATA;
     }
 
-    if (major != 2 || (record != 24 && record != 28 && record != 32)
-        || (version != 4 && version != 6))
+    if (n[0] != 2 || (n[2] != 24 && n[2] != 28 && n[2] != 32)
+        || (n[3] != 4 && n[3] != 6))
     {
         return APISCALE_MMDB_FORMAT;
     }
 
-    db->nodes = (uint32_t) n;
-    db->node_size = (unsigned) record / 4;
-    db->bits = version == 4 ? 32 : 128;
+    db->nodes = (uint32_t) n[4];
+    db->node_size = (unsigned) n[2] / 4;
+    db->bits = n[3] == 4 ? 32 : 128;
     db->type = p + v.next - v.size;
     db->type_len = v.size;
+    db->build = n[5];
 
     return APISCALE_MMDB_OK;
 }
@@ -340,7 +353,7 @@ static apiscale_mmdb_rc_e
 apiscale_mmdb_field(const unsigned char *p, size_t len, const char *name,
     unsigned type, apiscale_mmdb_value_t *v)
 {
-    size_t                 off;
+    size_t                 off, next;
     uint32_t               n;
     apiscale_mmdb_walk_t   w;
     apiscale_mmdb_value_t  map, key;
@@ -349,19 +362,14 @@ apiscale_mmdb_field(const unsigned char *p, size_t len, const char *name,
         return APISCALE_MMDB_METADATA;
     }
 
-    off = map.next;
+    next = map.next;
 
     for (n = map.size; n; n--) {
 
-        if (apiscale_mmdb_decode(p, len, off, &key) != APISCALE_MMDB_OK) {
-            return APISCALE_MMDB_METADATA;
-        }
+        off = next;
 
-        off = key.next;
-
-        if (key.type == APISCALE_MMDB_POINTER
-            && apiscale_mmdb_decode(p, len, key.size, &key)
-               != APISCALE_MMDB_OK)
+        if (apiscale_mmdb_follow(p, len, &off, &next, &key)
+            != APISCALE_MMDB_OK)
         {
             return APISCALE_MMDB_METADATA;
         }
@@ -374,22 +382,21 @@ apiscale_mmdb_field(const unsigned char *p, size_t len, const char *name,
 
         apiscale_mmdb_walk_init(&w, p, len, NULL);
 
-        if (apiscale_mmdb_walk(&w, off, &off) != APISCALE_MMDB_OK) {
+        if (apiscale_mmdb_walk(&w, next, &next) != APISCALE_MMDB_OK) {
             return APISCALE_MMDB_METADATA;
         }
     }
 
-    if (n == 0 || apiscale_mmdb_decode(p, len, off, v) != APISCALE_MMDB_OK) {
-        return APISCALE_MMDB_METADATA;
-    }
+    off = next;
 
-    if (v->type == APISCALE_MMDB_POINTER
-        && apiscale_mmdb_decode(p, len, v->size, v) != APISCALE_MMDB_OK)
+    if (n == 0
+        || apiscale_mmdb_follow(p, len, &off, &next, v) != APISCALE_MMDB_OK
+        || v->type != type)
     {
         return APISCALE_MMDB_METADATA;
     }
 
-    return v->type == type ? APISCALE_MMDB_OK : APISCALE_MMDB_METADATA;
+    return APISCALE_MMDB_OK;
 }
 
 
@@ -420,7 +427,7 @@ static apiscale_mmdb_rc_e
 apiscale_mmdb_strings(const unsigned char *p, size_t len, const char *name,
     unsigned type)
 {
-    size_t                 off;
+    size_t                 off, next;
     uint64_t               n;
     apiscale_mmdb_value_t  v;
 
@@ -428,25 +435,17 @@ apiscale_mmdb_strings(const unsigned char *p, size_t len, const char *name,
         return APISCALE_MMDB_METADATA;
     }
 
-    off = v.next;
+    next = v.next;
 
     for (n = (uint64_t) v.size * (type == APISCALE_MMDB_MAP ? 2 : 1);
          n;
          n--)
     {
-        if (apiscale_mmdb_decode(p, len, off, &v) != APISCALE_MMDB_OK) {
-            return APISCALE_MMDB_METADATA;
-        }
+        off = next;
 
-        off = v.next;
-
-        if (v.type == APISCALE_MMDB_POINTER
-            && apiscale_mmdb_decode(p, len, v.size, &v) != APISCALE_MMDB_OK)
+        if (apiscale_mmdb_follow(p, len, &off, &next, &v) != APISCALE_MMDB_OK
+            || v.type != APISCALE_MMDB_STRING)
         {
-            return APISCALE_MMDB_METADATA;
-        }
-
-        if (v.type != APISCALE_MMDB_STRING) {
             return APISCALE_MMDB_METADATA;
         }
     }
@@ -577,34 +576,19 @@ apiscale_mmdb_walk(apiscale_mmdb_walk_t *w, size_t off, size_t *end)
             return APISCALE_MMDB_VALUE_COUNT;
         }
 
-        rc = apiscale_mmdb_decode(w->data, w->len, off, &v);
+        start = off;
+
+        rc = apiscale_mmdb_follow(w->data, w->len, &start, &resume, &v);
 
         if (rc != APISCALE_MMDB_OK) {
             return rc;
-        }
-
-        start = off;
-        resume = v.next;
-
-        if (v.type == APISCALE_MMDB_POINTER) {
-            start = v.size;
-            pointed = 1;
-
-            rc = apiscale_mmdb_decode(w->data, w->len, start, &v);
-
-            if (rc != APISCALE_MMDB_OK) {
-                return rc;
-            }
-
-            if (v.type == APISCALE_MMDB_POINTER) {
-                return APISCALE_MMDB_VALUE;
-            }
         }
 
         if (key && v.type != APISCALE_MMDB_STRING) {
             return APISCALE_MMDB_VALUE;
         }
 
+        pointed |= start != off;
         off = resume;
 
         if (v.type == APISCALE_MMDB_MAP || v.type == APISCALE_MMDB_ARRAY) {
@@ -768,6 +752,38 @@ apiscale_mmdb_decode(const unsigned char *data, size_t len, size_t off,
     }
 
     v->next += v->size;
+
+    return APISCALE_MMDB_OK;
+}
+
+
+/*
+ * Decodes the value at *off, or the one that a pointer there leads to, which
+ * is not a pointer in turn.  *off becomes where the value is, *next what is
+ * behind it or behind the pointer.
+ */
+
+static apiscale_mmdb_rc_e
+apiscale_mmdb_follow(const unsigned char *data, size_t len, size_t *off,
+    size_t *next, apiscale_mmdb_value_t *v)
+{
+    if (apiscale_mmdb_decode(data, len, *off, v) != APISCALE_MMDB_OK) {
+        return APISCALE_MMDB_VALUE;
+    }
+
+    *next = v->next;
+
+    if (v->type != APISCALE_MMDB_POINTER) {
+        return APISCALE_MMDB_OK;
+    }
+
+    *off = v->size;
+
+    if (apiscale_mmdb_decode(data, len, *off, v) != APISCALE_MMDB_OK
+        || v->type == APISCALE_MMDB_POINTER)
+    {
+        return APISCALE_MMDB_VALUE;
+    }
 
     return APISCALE_MMDB_OK;
 }

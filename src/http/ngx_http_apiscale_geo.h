@@ -82,6 +82,11 @@ typedef struct {
                                       /* ngx_http_apiscale_geo_file_t * */
     ngx_array_t                      lookups;
                                       /* ngx_http_apiscale_geo_lookup_t * */
+
+    /* the block that is being parsed */
+
+    ngx_http_apiscale_geo_lookup_t  *lookup;
+    ngx_uint_t                       vars;
 } ngx_http_apiscale_geo_main_conf_t;
 
 

@@ -13,16 +13,10 @@
 #include "ngx_http_apiscale_geo.h"
 
 
-/* where a line of the block belongs */
-
-typedef struct {
-    ngx_http_apiscale_geo_lookup_t  *lookup;
-    ngx_uint_t                       vars;        /* of this block */
-} ngx_http_apiscale_geo_block_t;
-
-
 static char *ngx_http_apiscale_geo(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static ngx_int_t ngx_http_apiscale_geo_params(ngx_conf_t *cf,
+    ngx_str_t *source, ngx_msec_t *reload);
 static char *ngx_http_apiscale_geo_line(ngx_conf_t *cf, ngx_command_t *dummy,
     void *conf);
 static char *ngx_http_apiscale_geo_path(ngx_conf_t *cf,
@@ -87,56 +81,16 @@ ngx_http_apiscale_geo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_apiscale_geo_main_conf_t *gmcf = conf;
 
     char                           *rv;
-    ngx_str_t                      *value, source, s;
-    ngx_uint_t                      i;
+    ngx_str_t                      *value, source;
     ngx_msec_t                      reload;
     ngx_conf_t                      save;
     ngx_http_apiscale_geo_file_t   *file;
-    ngx_http_apiscale_geo_block_t   block;
+
+    if (ngx_http_apiscale_geo_params(cf, &source, &reload) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     value = cf->args->elts;
-
-    ngx_str_null(&source);
-    reload = 0;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "source=", 7) == 0) {
-
-            if (source.data) {
-                goto duplicate;
-            }
-
-            source.data = value[i].data + 7;
-            source.len = value[i].len - 7;
-
-            if (source.len == 0) {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        if (ngx_strncmp(value[i].data, "reload=", 7) == 0) {
-
-            if (reload) {
-                goto duplicate;
-            }
-
-            s.data = value[i].data + 7;
-            s.len = value[i].len - 7;
-
-            reload = ngx_parse_time(&s, 0);
-
-            if (reload == (ngx_msec_t) NGX_ERROR || reload == 0) {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        goto invalid;
-    }
 
     file = ngx_http_apiscale_geo_file(cf, gmcf, &value[1]);
     if (file == NULL) {
@@ -155,22 +109,22 @@ ngx_http_apiscale_geo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    block.vars = 0;
-    block.lookup = ngx_http_apiscale_geo_lookup(cf, gmcf, file, &source);
+    gmcf->vars = 0;
+    gmcf->lookup = ngx_http_apiscale_geo_lookup(cf, gmcf, file, &source);
 
-    if (block.lookup == NULL) {
+    if (gmcf->lookup == NULL) {
         return NGX_CONF_ERROR;
     }
 
     save = *cf;
     cf->handler = ngx_http_apiscale_geo_line;
-    cf->handler_conf = (void *) &block;
+    cf->handler_conf = conf;
 
     rv = ngx_conf_parse(cf, NULL);
 
     *cf = save;
 
-    if (rv == NGX_CONF_OK && block.vars == 0) {
+    if (rv == NGX_CONF_OK && gmcf->vars == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "no variables are inside apiscale_geo \"%V\"",
                            &file->name);
@@ -178,18 +132,73 @@ ngx_http_apiscale_geo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return rv;
+}
+
+
+static ngx_int_t
+ngx_http_apiscale_geo_params(ngx_conf_t *cf, ngx_str_t *source,
+    ngx_msec_t *reload)
+{
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    ngx_str_null(source);
+    *reload = 0;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "source=", 7) == 0) {
+
+            if (source->data) {
+                goto duplicate;
+            }
+
+            source->data = value[i].data + 7;
+            source->len = value[i].len - 7;
+
+            if (source->len == 0) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        if (ngx_strncmp(value[i].data, "reload=", 7) == 0) {
+
+            if (*reload) {
+                goto duplicate;
+            }
+
+            s.data = value[i].data + 7;
+            s.len = value[i].len - 7;
+
+            *reload = ngx_parse_time(&s, 0);
+
+            if (*reload == (ngx_msec_t) NGX_ERROR || *reload == 0) {
+                goto invalid;
+            }
+
+            continue;
+        }
+
+        goto invalid;
+    }
+
+    return NGX_OK;
 
 duplicate:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "duplicate parameter \"%V\"", &value[i]);
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
 
 invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\"", &value[i]);
-    return NGX_CONF_ERROR;
+    return NGX_ERROR;
 }
 
 
@@ -198,7 +207,7 @@ invalid:
 static char *
 ngx_http_apiscale_geo_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 {
-    ngx_http_apiscale_geo_block_t *block = (void *) cf->handler_conf;
+    ngx_http_apiscale_geo_main_conf_t *gmcf = conf;
 
     ngx_str_t                    *value, name;
     ngx_uint_t                    path;
@@ -255,14 +264,14 @@ ngx_http_apiscale_geo_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    var->lookup = block->lookup;
-    var->index = block->lookup->nvars++;
+    var->lookup = gmcf->lookup;
+    var->index = gmcf->lookup->nvars++;
 
     v->get_handler = ngx_http_apiscale_geo_variable;
     v->data = (uintptr_t) var;
     v->flags |= NGX_HTTP_VAR_NOCACHEABLE;
 
-    block->vars++;
+    gmcf->vars++;
 
     return NGX_CONF_OK;
 }

@@ -54,10 +54,9 @@ static const ngx_http_apiscale_section_t  ngx_http_apiscale_geo_section = {
 ngx_int_t
 ngx_http_apiscale_geo_status_init(ngx_conf_t *cf)
 {
+    ngx_str_t                           name = ngx_string("apiscale_geo");
     ngx_shm_zone_t                     *zone;
     ngx_http_apiscale_geo_main_conf_t  *gmcf;
-
-    static ngx_str_t  name = ngx_string("apiscale_geo");
 
     gmcf = ngx_http_conf_get_module_main_conf(cf,
                                               ngx_http_apiscale_geo_module);

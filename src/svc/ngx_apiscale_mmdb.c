@@ -31,6 +31,9 @@ struct ngx_apiscale_mmdb_s {
 };
 
 
+static ngx_int_t ngx_apiscale_mmdb_stat(ngx_fd_t fd,
+    ngx_apiscale_mmdb_id_t *id, ngx_str_t *file,
+    ngx_apiscale_mmdb_error_t *error);
 static ngx_int_t ngx_apiscale_mmdb_copy(ngx_apiscale_mmdb_t *mmdb,
     ngx_str_t *file, ngx_fd_t fd, ngx_apiscale_mmdb_error_t *error,
     ngx_log_t *log);
@@ -39,8 +42,6 @@ static ngx_int_t ngx_apiscale_mmdb_read(ngx_fd_t fd, u_char *p, size_t size,
 static ngx_int_t ngx_apiscale_mmdb_check(const u_char *p, size_t size,
     ngx_str_t *file, ngx_apiscale_mmdb_error_t *error, ngx_log_t *log);
 static ngx_fd_t ngx_apiscale_mmdb_memfd(size_t size);
-static void ngx_apiscale_mmdb_id(ngx_apiscale_mmdb_id_t *id,
-    struct stat *sb);
 static void ngx_apiscale_mmdb_fail(ngx_apiscale_mmdb_error_t *error,
     ngx_err_t err, const char *fmt, ...);
 
@@ -58,8 +59,8 @@ static size_t ngx_apiscale_mmdb_uint128(const MMDB_entry_data_s *data,
  * Reads and checks a file.  NGX_OK: *mmdb is for the caller to free.
  * NGX_DECLINED: it is still the file of *id.  NGX_ERROR: *error tells why.
  *
- * *id is that of the file that was read, also when that was not good; zeros
- * when it may be worth while to try the very same file again.  Blocks, and
+ * *id becomes that of the file that was read, also when that was not good;
+ * zeros when it may be worth while to try the very same file again.  Blocks, and
  * may be called by a thread.
  */
 
@@ -70,7 +71,6 @@ ngx_apiscale_mmdb_load(ngx_apiscale_mmdb_t **mmdb, ngx_str_t *file,
 {
     ngx_fd_t                 fd;
     ngx_int_t                rc;
-    struct stat              sb;
     ngx_apiscale_mmdb_t     *m;
     ngx_apiscale_mmdb_id_t   now, after;
 
@@ -84,75 +84,50 @@ ngx_apiscale_mmdb_load(ngx_apiscale_mmdb_t **mmdb, ngx_str_t *file,
         return NGX_ERROR;
     }
 
-    rc = NGX_ERROR;
     m = NULL;
+    rc = ngx_apiscale_mmdb_stat(fd, &now, file, error);
 
-    if (fstat(fd, &sb) == -1) {
-        ngx_apiscale_mmdb_fail(error, ngx_errno, "fstat() \"%V\" failed",
-                               file);
-        ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
-        goto done;
-    }
-
-    ngx_apiscale_mmdb_id(&now, &sb);
-
-    if (ngx_memcmp(&now, id, sizeof(ngx_apiscale_mmdb_id_t)) == 0) {
+    if ((rc == NGX_OK || error->err == 0)
+        && ngx_memcmp(&now, id, sizeof(ngx_apiscale_mmdb_id_t)) == 0)
+    {
         rc = NGX_DECLINED;
         goto done;
     }
 
-    *id = now;
-
-    if (!S_ISREG(sb.st_mode)) {
-        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is not a regular file", file);
+    if (rc != NGX_OK) {
         goto done;
     }
 
-    if (sb.st_size == 0) {
-        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is empty", file);
-        goto done;
-    }
-
-    if (sb.st_size > (off_t) NGX_APISCALE_MMDB_MAX_SIZE) {
-        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is too large: %O bytes",
-                               file, sb.st_size);
-        goto done;
-    }
+    rc = NGX_ERROR;
 
     m = ngx_calloc(sizeof(ngx_apiscale_mmdb_t), log);
     if (m == NULL) {
         ngx_apiscale_mmdb_fail(error, NGX_ENOMEM, "could not load \"%V\"",
                                file);
-        ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
         goto done;
     }
 
-    m->info.size = sb.st_size;
+    m->info.size = now.size;
 
     rc = ngx_apiscale_mmdb_copy(m, file, fd, error, log);
 
     if (rc != NGX_OK && error->err) {
-        ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
         goto done;
     }
 
     /* who writes into the file in place gets another look at it */
 
-    if (fstat(fd, &sb) == 0) {
-        ngx_apiscale_mmdb_id(&after, &sb);
+    if (ngx_apiscale_mmdb_stat(fd, &after, file, error) != NGX_OK
+        || ngx_memcmp(&now, &after, sizeof(ngx_apiscale_mmdb_id_t)) != 0)
+    {
+        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" changed while it was read",
+                               file);
+        error->err = NGX_EAGAIN;
 
-        if (ngx_memcmp(&now, &after, sizeof(ngx_apiscale_mmdb_id_t)) == 0) {
-            goto done;
+        if (rc == NGX_OK) {
+            MMDB_close(&m->mmdb);
+            rc = NGX_ERROR;
         }
-    }
-
-    ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
-
-    ngx_apiscale_mmdb_fail(error, 0, "\"%V\" changed while it was read", file);
-
-    if (rc == NGX_OK) {
-        MMDB_close(&m->mmdb);
-        rc = NGX_ERROR;
     }
 
 done:
@@ -166,7 +141,60 @@ done:
         ngx_free(m);
     }
 
+    if (rc == NGX_ERROR && error->err) {
+        ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
+
+    } else {
+        *id = now;
+    }
+
     return rc;
+}
+
+
+/* what the open file is, and whether it could be a database */
+
+static ngx_int_t
+ngx_apiscale_mmdb_stat(ngx_fd_t fd, ngx_apiscale_mmdb_id_t *id,
+    ngx_str_t *file, ngx_apiscale_mmdb_error_t *error)
+{
+    struct stat  sb;
+
+    /* padding, too, is compared */
+
+    ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
+
+    if (fstat(fd, &sb) == -1) {
+        ngx_apiscale_mmdb_fail(error, ngx_errno, "fstat() \"%V\" failed",
+                               file);
+        return NGX_ERROR;
+    }
+
+    id->dev = sb.st_dev;
+    id->ino = sb.st_ino;
+    id->size = sb.st_size;
+    id->mtime.tv_sec = sb.st_mtim.tv_sec;
+    id->mtime.tv_nsec = sb.st_mtim.tv_nsec;
+    id->ctime.tv_sec = sb.st_ctim.tv_sec;
+    id->ctime.tv_nsec = sb.st_ctim.tv_nsec;
+
+    if (!S_ISREG(sb.st_mode)) {
+        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is not a regular file", file);
+        return NGX_ERROR;
+    }
+
+    if (sb.st_size == 0) {
+        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is empty", file);
+        return NGX_ERROR;
+    }
+
+    if (sb.st_size > (off_t) NGX_APISCALE_MMDB_MAX_SIZE) {
+        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" is too large: %O bytes",
+                               file, sb.st_size);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -279,6 +307,7 @@ ngx_apiscale_mmdb_read(ngx_fd_t fd, u_char *p, size_t size, ngx_str_t *file,
             ngx_apiscale_mmdb_fail(error, 0,
                                    "\"%V\" was truncated while it was read",
                                    file);
+            error->err = NGX_EAGAIN;
             return NGX_ERROR;
         }
     }
@@ -361,23 +390,6 @@ ngx_apiscale_mmdb_memfd(size_t size)
     }
 
     return fd;
-}
-
-
-static void
-ngx_apiscale_mmdb_id(ngx_apiscale_mmdb_id_t *id, struct stat *sb)
-{
-    /* padding, too, is compared */
-
-    ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
-
-    id->dev = sb->st_dev;
-    id->ino = sb->st_ino;
-    id->size = sb->st_size;
-    id->mtime.tv_sec = sb->st_mtim.tv_sec;
-    id->mtime.tv_nsec = sb->st_mtim.tv_nsec;
-    id->ctime.tv_sec = sb->st_ctim.tv_sec;
-    id->ctime.tv_nsec = sb->st_ctim.tv_nsec;
 }
 
 
