@@ -34,6 +34,9 @@ struct ngx_apiscale_mmdb_s {
 static ngx_int_t ngx_apiscale_mmdb_stat(ngx_fd_t fd,
     ngx_apiscale_mmdb_id_t *id, ngx_str_t *file,
     ngx_apiscale_mmdb_error_t *error);
+static ngx_uint_t ngx_apiscale_mmdb_changed(ngx_fd_t fd,
+    ngx_apiscale_mmdb_id_t *id, ngx_str_t *file,
+    ngx_apiscale_mmdb_error_t *error);
 static ngx_int_t ngx_apiscale_mmdb_copy(ngx_apiscale_mmdb_t *mmdb,
     ngx_str_t *file, ngx_fd_t fd, ngx_apiscale_mmdb_error_t *error,
     ngx_log_t *log);
@@ -59,9 +62,9 @@ static size_t ngx_apiscale_mmdb_uint128(const MMDB_entry_data_s *data,
  * Reads and checks a file.  NGX_OK: *mmdb is for the caller to free.
  * NGX_DECLINED: it is still the file of *id.  NGX_ERROR: *error tells why.
  *
- * *id becomes that of the file that was read, also when that was not good;
- * zeros when it may be worth while to try the very same file again.  Blocks, and
- * may be called by a thread.
+ * *id becomes that of the file that was read, also when that was not good, or
+ * zeros when it may be worth while to try the very same file again.  Blocks,
+ * and may be called by a thread.
  */
 
 ngx_int_t
@@ -72,14 +75,15 @@ ngx_apiscale_mmdb_load(ngx_apiscale_mmdb_t **mmdb, ngx_str_t *file,
     ngx_fd_t                 fd;
     ngx_int_t                rc;
     ngx_apiscale_mmdb_t     *m;
-    ngx_apiscale_mmdb_id_t   now, after;
+    ngx_apiscale_mmdb_id_t   now;
 
     /* non-blocking for the sake of a FIFO, which has no end to wait for */
 
     fd = open((char *) file->data, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
 
     if (fd == -1) {
-        ngx_apiscale_mmdb_fail(error, ngx_errno, "open() \"%V\" failed", file);
+        ngx_apiscale_mmdb_fail(error, ngx_errno, "open() \"%V\" failed",
+                               file);
         ngx_memzero(id, sizeof(ngx_apiscale_mmdb_id_t));
         return NGX_ERROR;
     }
@@ -115,19 +119,9 @@ ngx_apiscale_mmdb_load(ngx_apiscale_mmdb_t **mmdb, ngx_str_t *file,
         goto done;
     }
 
-    /* who writes into the file in place gets another look at it */
-
-    if (ngx_apiscale_mmdb_stat(fd, &after, file, error) != NGX_OK
-        || ngx_memcmp(&now, &after, sizeof(ngx_apiscale_mmdb_id_t)) != 0)
-    {
-        ngx_apiscale_mmdb_fail(error, 0, "\"%V\" changed while it was read",
-                               file);
-        error->err = NGX_EAGAIN;
-
-        if (rc == NGX_OK) {
-            MMDB_close(&m->mmdb);
-            rc = NGX_ERROR;
-        }
+    if (ngx_apiscale_mmdb_changed(fd, &now, file, error) && rc == NGX_OK) {
+        MMDB_close(&m->mmdb);
+        rc = NGX_ERROR;
     }
 
 done:
@@ -195,6 +189,29 @@ ngx_apiscale_mmdb_stat(ngx_fd_t fd, ngx_apiscale_mmdb_id_t *id,
     }
 
     return NGX_OK;
+}
+
+
+/* who writes into the file in place gets another look at it */
+
+static ngx_uint_t
+ngx_apiscale_mmdb_changed(ngx_fd_t fd, ngx_apiscale_mmdb_id_t *id,
+    ngx_str_t *file, ngx_apiscale_mmdb_error_t *error)
+{
+    ngx_apiscale_mmdb_id_t     now;
+    ngx_apiscale_mmdb_error_t  ignored;
+
+    if (ngx_apiscale_mmdb_stat(fd, &now, file, &ignored) == NGX_OK
+        && ngx_memcmp(&now, id, sizeof(ngx_apiscale_mmdb_id_t)) == 0)
+    {
+        return 0;
+    }
+
+    ngx_apiscale_mmdb_fail(error, 0, "\"%V\" changed while it was read", file);
+
+    error->err = NGX_EAGAIN;
+
+    return 1;
 }
 
 

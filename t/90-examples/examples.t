@@ -13,6 +13,8 @@ use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep);
 
+use ApiscaleMmdb;
+
 plan skip_all => 'examples are not reloaded' if $ENV{TEST_NGINX_USE_HUP};
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
@@ -44,6 +46,20 @@ sub slurp {
     return scalar <$in>;
 }
 
+# the databases that an example names, as its test needs them
+my %mmdb = (
+    'GeoLite2-Country.mmdb' => {
+        '192.0.2.0/24' => { country => { iso_code => 'US' } },
+        '198.51.100.0/24' => { country => { iso_code => 'DE' } },
+        '203.0.113.0/24' => { country => { iso_code => 'FR' } },
+    },
+    'GeoLite2-ASN.mmdb' => {
+        '198.51.100.0/25' => { autonomous_system_number => 64496,
+                               autonomous_system_organization => 'Hosting' },
+        '203.0.113.0/24' => { autonomous_system_number => 64499 },
+    },
+);
+
 sub start {
     my ($file) = @_;
 
@@ -61,6 +77,10 @@ sub start {
                         map { "    ${_}_temp_path $dir/$_;\n" }
                         qw(client_body proxy fastcgi uwsgi scgi);
     $s =~ s/^http \{\n/http {\n$temp/m or die "$file: no http block\n";
+
+    for my $name (grep { $s =~ /\b\Q$_\E\b/ } sort keys %mmdb) {
+        write_mmdb("$dir/$name", $mmdb{$name});
+    }
 
     open(my $out, '>', "$dir/nginx.conf") or die "$dir: $!";
     print $out $s;
@@ -210,6 +230,32 @@ my %tests = (
          'Prometheus by argument');
     like(get('/status', Accept => 'text/plain')->{headers}{'content-type'},
          qr{^text/plain; version=0\.0\.4}, 'Prometheus by Accept');
+},
+
+'geo-limits.conf' => sub {
+    my $from = sub { ('/', 'X-Forwarded-For' => $_[0]) };
+
+    is(decode_json(get($from->('192.0.2.1'))->{content})->{country}, 'US',
+       'the origin is told the country');
+    is(decode_json(get('/')->{content})->{country}, 'ZZ', 'an unknown one');
+
+    my @n = (0) x 2;
+    for (1 .. 30) {
+        $n[0]++ if get($from->("203.0.113.$_"))->{status} == 200;
+        $n[1]++ if get($from->("198.51.100.@{[128 + $_]}"))->{status} == 200;
+    }
+    cmp_ok($n[0], '<', 30, 'clients of a country share a limit');
+    is($n[1], 30, 'but for the home market');
+
+    like(statuses(5, $from->('198.51.100.7')), qr/^200 200 200 200 429/,
+         'a network has a limit');
+    is(get($from->('198.51.100.8'))->{status}, 429, 'which clients share');
+
+    my $log = slurp("$dir/logs/geo.log");
+    like($log, qr{^198\.51\.100\.8 .* 429 country=DE asn=64496 organization="Hosting" limit=REJECTED hosting$}m,
+         'log');
+    like($log, qr{^192\.0\.2\.1 .* 200 country=US asn=0 organization="-" }m,
+         'log without a network');
 },
 
 'all-in-one.conf' => sub {
