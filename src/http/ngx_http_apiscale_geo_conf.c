@@ -269,7 +269,6 @@ ngx_http_apiscale_geo_line(ngx_conf_t *cf, ngx_command_t *dummy, void *conf)
 
     v->get_handler = ngx_http_apiscale_geo_variable;
     v->data = (uintptr_t) var;
-    v->flags |= NGX_HTTP_VAR_NOCACHEABLE;
 
     gmcf->vars++;
 

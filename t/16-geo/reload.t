@@ -23,7 +23,13 @@ sub conf {
     my ($params) = @_;
     return (http => "apiscale_geo $file $params { \$country country iso_code; }",
             config => 'location /t { return 200 "$country $pid"; }
-                       location /status { apiscale_status; }');
+                       location /status { apiscale_status; }
+                       location /slow {
+                           set $before $country;
+                           add_header X-Before $before;
+                           add_header X-After $country;
+                           proxy_pass http://127.0.0.1:' . port(1) . ';
+                       }');
 }
 
 # what each of the workers says
@@ -214,6 +220,56 @@ like($text, qr/^apiscale_geo_build_timestamp_seconds\{file="\Q$file\E"\} $after-
     }
     is_deeply([sort keys %seen], ['BH', @code], "$n requests while files change")
         or diag explain \%seen;
+}
+
+# a request that is under way while the database is another one: what it has
+# found is of the old one, and is not looked for in the new one
+
+{
+    my $origin = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5,
+        LocalPort => port(1), ReuseAddr => 1) or die "listen: $!";
+
+    put_file($file, mmdb({ map { my $n = $_; ("127.0.$n.0/24" =>
+        { country => { iso_code => "X$n", names => { en => 'x' x 200 } } }) }
+        0 .. 200 }));
+    wait_for_country('X0', 'a database of many records');
+
+    my $client = $s->connect;
+    syswrite($client, "GET /slow HTTP/1.0\r\n\r\n");
+    my $up = $origin->accept;
+    my $in = '';
+    ApiscaleLab::more($up, \$in) until $in =~ /\r\n\r\n/;
+
+    put_file($file, db('YY'));
+    wait_for_country('YY', 'a smaller one');
+
+    syswrite($up, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    close $up;
+    my $buf = '';
+    my $r = ApiscaleLab::read_response($client, \$buf);
+    is(h($r, 'X-Before') . ' ' . h($r, 'X-After'), 'X0 YY',
+       'a request between two databases');
+}
+
+# written in place, in pieces, again and again: what is taken is whole
+
+{
+    my @db = (db('YA', record_size => 28), db('YB'));
+    my %seen;
+    for my $n (1 .. 60) {
+        open(my $out, '>', $file) or die $!;
+        binmode $out;
+        my $bytes = $db[$n % 2];
+        for my $piece (unpack '(a512)*', $bytes) {
+            syswrite($out, $piece);
+            $seen{ $s->get('/t')->{body} =~ s/ .*//r }++;
+        }
+        close $out;
+    }
+    is(join(' ', grep { !/^Y[ABY]$/ } keys %seen), '',
+       'written in place under requests: no other answers');
+    put_file($file, db('YC'));
+    wait_for_country('YC', 'and one by rename');
 }
 
 # memory and descriptors do not grow
