@@ -80,7 +80,7 @@ typedef struct {
 
 struct ngx_http_apiscale_request_s {
 
-    /* ngx_http_apiscale_reject() */
+    /* ngx_http_apiscale_reject(), ngx_http_apiscale_pardon() */
 
     const ngx_http_apiscale_problem_t  *problem;
     ngx_http_apiscale_members_pt        members;
@@ -100,6 +100,7 @@ struct ngx_http_apiscale_request_s {
     void                               *geo;
     void                               *limit;
     void                               *version;
+    void                               *consumer;
 
     /* the metrics feature: part of the record, for its speed */
 
@@ -143,6 +144,7 @@ typedef struct {
 #define NGX_HTTP_APISCALE_METRICS  0x01
 #define NGX_HTTP_APISCALE_VERSIONS 0x02
 #define NGX_HTTP_APISCALE_LIMIT    0x04
+#define NGX_HTTP_APISCALE_CONSUMERS 0x08
 
 
 #define NGX_HTTP_APISCALE_NET_LEN  17
@@ -157,6 +159,7 @@ ngx_http_apiscale_request_t *ngx_http_apiscale_make_request(
 ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     const ngx_http_apiscale_problem_t *problem, ngx_str_t *detail,
     ngx_http_apiscale_members_pt members);
+void ngx_http_apiscale_pardon(ngx_http_apiscale_request_t *rec);
 ngx_uint_t ngx_http_apiscale_preflight(ngx_http_request_t *r);
 void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
 ngx_int_t ngx_http_apiscale_add_section(ngx_conf_t *cf,
@@ -188,6 +191,8 @@ ngx_int_t ngx_http_apiscale_metrics_locate(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_metrics_log(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_version_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_consumer_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_consumer_admit(ngx_http_request_t *r);
 
 
 /* the parts of the umbrella's filters, for requests that have a record */
@@ -216,6 +221,7 @@ extern ngx_module_t  ngx_http_apiscale_metrics_module;
 extern ngx_module_t  ngx_http_apiscale_limit_module;
 extern ngx_module_t  ngx_http_apiscale_version_module;
 extern ngx_module_t  ngx_http_apiscale_expose_module;
+extern ngx_module_t  ngx_http_apiscale_consumer_module;
 
 
 /*

@@ -24,9 +24,15 @@ my $dir = tempdir('apiscale-t-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 mkdir "$dir/logs";
 write_mmdb("$dir/db.mmdb", { '127.0.0.0/8' => { country => { } } });
 
+# the file of apiscale_consumers
+open(my $file, '>', "$dir/consumers.json") or die "$dir: $!";
+print $file '{"consumers":[]}';
+close $file;
+
 # the first word of a piece that belongs into http { }
 my $http = qr/^(?:server|map|log_format|upstream
-                  |apiscale_(?:limit_zone|metrics_zone|api|geo)) \b/mx;
+                  |apiscale_(?:limit_zone|metrics_zone|api|consumers|geo))
+                  \b/mx;
 
 sub complete {
     my ($s) = @_;
@@ -62,6 +68,8 @@ sub complete {
                                sort keys %geo),
                               (map { "apiscale_api $_ { version 1 { } }\n" }
                                sort keys %api);
+        $before .= "apiscale_consumers zone=c:1m file=consumers.json;\n"
+            if $s =~ /apiscale_consumer\s/ && $s !~ /apiscale_consumers/;
         $before .= "apiscale_metrics_zone zone=metrics:1m;\n"
             if $s =~ /apiscale_metrics\s/ && $s !~ /apiscale_metrics_zone/;
 

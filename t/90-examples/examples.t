@@ -6,6 +6,7 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
+use File::Copy qw(copy);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
@@ -80,6 +81,11 @@ sub start {
 
     for my $name (grep { $s =~ /\b\Q$_\E\b/ } sort keys %mmdb) {
         write_mmdb("$dir/$name", $mmdb{$name});
+    }
+
+    # what a configuration comes with
+    for my $with (glob "$top/examples/*.json") {
+        copy($with, "$dir/" . basename($with)) or die "$with: $!";
     }
 
     open(my $out, '>', "$dir/nginx.conf") or die "$dir: $!";
@@ -230,6 +236,51 @@ my %tests = (
          'Prometheus by argument');
     like(get('/status', Accept => 'text/plain')->{headers}{'content-type'},
          qr{^text/plain; version=0\.0\.4}, 'Prometheus by Accept');
+},
+
+'consumers.conf' => sub {
+    my @acme = ('/api/x', 'X-API-Key' => 'key-of-acme');
+    my @initech = ('/api/x', 'X-API-Key' => 'next-key-of-initech');
+
+    my $r = get(@acme);
+    is($r->{status}, 200, 'a consumer');
+    is_deeply(decode_json($r->{content}), { consumer => 'acme', key => '' },
+              'the origin knows who it is, and not the key');
+    is($r->{headers}{'x-ratelimit-remaining'}, 90, 'free: a tenth is gone');
+    is(get(@initech)->{headers}{'x-ratelimit-remaining'}, 99, 'pro: less');
+    is(get('/api/x', 'X-API-Key' => 'key-of-initech')
+       ->{headers}{'x-ratelimit-remaining'}, 98, 'of both keys');
+    like(statuses(15, @acme), qr/^200 (?:200 )+429/, 'free: ten at once');
+
+    $r = get('/api/x');
+    is($r->{status}, 401, 'nobody');
+    is($r->{headers}{'www-authenticate'}, 'ApiKey', 'the challenge');
+    is(decode_json($r->{content})->{code}, 'consumer-required', 'code');
+    $r = get('/api/x', 'X-API-Key' => 'guess');
+    is($r->{status}, 401, 'a key of nobody');
+    is(decode_json($r->{content})->{code}, 'consumer-unknown', 'code');
+    is(get('/health')->{status}, 200, 'what needs no key');
+    like(statuses(25, '/api/x', 'X-API-Key' => 'guess'),
+         qr/^401 (?:401 )+429/, 'guessing is limited');
+
+    my $s = decode_json(get('/status', 'X-API-Key' => 'key-of-initech')
+                        ->{content})->{consumers};
+    is_deeply([@$s{qw(consumers keys error)}], [2, 3, undef], 'status');
+    like(slurp("$dir/logs/consumers.log"),
+         qr{ 200 consumer=initech plan=pro$}m, 'log');
+
+    my $text = slurp("$dir/consumers.json") =~ s/"initech"/"renamed"/r;
+    open(my $out, '>', "$dir/new.json") or die $!;
+    print $out $text;
+    close $out;
+    rename "$dir/new.json", "$dir/consumers.json" or die $!;
+
+    for (1 .. 100) {
+        $r = get(@initech);
+        last if $r->{content} =~ /renamed/;
+        sleep 0.1;
+    }
+    is(decode_json($r->{content})->{consumer}, 'renamed', 'a new file');
 },
 
 'geo-limits.conf' => sub {
