@@ -54,7 +54,7 @@ my @good = (
     ['default= as an element of the path',
      'apiscale_geo db.mmdb { $a default=x default=y; }'],
     ['a path that is nowhere', 'apiscale_geo db.mmdb { $a no such path; }'],
-    ['many variables', 'apiscale_geo db.mmdb { '
+    ['many variables', 'variables_hash_max_size 4096; apiscale_geo db.mmdb { '
         . (join ' ', map { "\$v$_ country iso_code;" } 1 .. 300) . ' }'],
     ['one file in several blocks, with several times',
      'apiscale_geo db.mmdb { $a x; } apiscale_geo db.mmdb reload=1h { $b x; }
