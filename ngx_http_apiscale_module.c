@@ -80,6 +80,14 @@ static const ngx_http_apiscale_phase_t  ngx_http_apiscale_phases[] = {
     { NGX_HTTP_PREACCESS_PHASE, ngx_http_apiscale_limit_arrival,
       NGX_HTTP_APISCALE_LIMIT_AT << 0, 1 },
 
+    { NGX_HTTP_ACCESS_PHASE, ngx_http_apiscale_consumer_handler,
+      NGX_HTTP_APISCALE_CONSUMERS, 0 },
+
+    /* before all that is done for a request that was let in */
+
+    { NGX_HTTP_PRECONTENT_PHASE, ngx_http_apiscale_consumer_admit,
+      NGX_HTTP_APISCALE_CONSUMERS, 0 },
+
     { NGX_HTTP_PRECONTENT_PHASE, ngx_http_apiscale_limit_access,
       NGX_HTTP_APISCALE_LIMIT_AT << 1, 0 },
 
@@ -246,6 +254,21 @@ ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     }
 
     return status;
+}
+
+
+/*
+ * Takes the mark back: another module let the request in, as "satisfy any"
+ * allows.
+ */
+
+void
+ngx_http_apiscale_pardon(ngx_http_apiscale_request_t *rec)
+{
+    rec->problem = NULL;
+    rec->members = NULL;
+    rec->status = 0;
+    ngx_str_null(&rec->detail);
 }
 
 

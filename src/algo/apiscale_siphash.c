@@ -144,3 +144,56 @@ apiscale_siphash_final(const apiscale_siphash_t *s, const void *data,
 
     return v0 ^ v1 ^ v2 ^ v3;
 }
+
+
+/*
+ * The hash of "len" bytes of "data" with 128 bits, where two equal ones would
+ * be taken for the same data.
+ */
+
+void
+apiscale_siphash_128(const uint64_t key[2], const void *data, size_t len,
+    uint64_t hash[2])
+{
+    size_t                i;
+    uint64_t              v0, v1, v2, v3, w;
+    apiscale_siphash_t    s;
+    const unsigned char  *p;
+
+    apiscale_siphash_init(&s, key);
+
+    v0 = s.v[0];
+    v1 = s.v[1] ^ 0xee;
+    v2 = s.v[2];
+    v3 = s.v[3];
+
+    p = data;
+
+    for (i = len / 8; i != 0; i--) {
+        w = apiscale_le64(p);
+        v3 ^= w;
+        apiscale_sip_round(v0, v1, v2, v3);
+        v0 ^= w;
+        p += 8;
+    }
+
+    w = (uint64_t) len << 56 | apiscale_le_tail(p, len & 7);
+
+    v3 ^= w;
+    apiscale_sip_round(v0, v1, v2, v3);
+    v0 ^= w;
+
+    v2 ^= 0xee;
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
+
+    hash[0] = v0 ^ v1 ^ v2 ^ v3;
+
+    v1 ^= 0xdd;
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
+    apiscale_sip_round(v0, v1, v2, v3);
+
+    hash[1] = v0 ^ v1 ^ v2 ^ v3;
+}

@@ -90,14 +90,16 @@ struct ngx_http_apiscale_request_s {
 
     /* the feature that holds its state there, and nobody else */
 
+    void                               *geo;
     void                               *limit;
     void                               *version;
+    void                               *consumer;
 
     /* the problem filter */
 
     ngx_chain_t                        *problem_body;
 
-    /* ngx_http_apiscale_reject() */
+    /* ngx_http_apiscale_reject(), ngx_http_apiscale_pardon() */
 
     const ngx_http_apiscale_problem_t  *problem;
 
@@ -152,7 +154,8 @@ typedef struct {
 #define NGX_HTTP_APISCALE_METRICS  0x01
 #define NGX_HTTP_APISCALE_VERSIONS 0x02
 #define NGX_HTTP_APISCALE_LIMIT    0x04
-#define NGX_HTTP_APISCALE_PROBLEM  0x08
+#define NGX_HTTP_APISCALE_CONSUMERS 0x08
+#define NGX_HTTP_APISCALE_PROBLEM  0x10
 
 /* lines with "at=", shifted by the stage, and lines that are settled later */
 
@@ -178,6 +181,7 @@ ngx_http_apiscale_request_t *ngx_http_apiscale_make_request(
 ngx_int_t ngx_http_apiscale_reject(ngx_http_request_t *r, ngx_uint_t status,
     const ngx_http_apiscale_problem_t *problem, ngx_str_t *detail,
     ngx_http_apiscale_members_pt members);
+void ngx_http_apiscale_pardon(ngx_http_apiscale_request_t *rec);
 ngx_uint_t ngx_http_apiscale_preflight(ngx_http_request_t *r);
 void ngx_http_apiscale_use(ngx_conf_t *cf, ngx_uint_t feature);
 ngx_uint_t ngx_http_apiscale_reserve(ngx_conf_t *cf, size_t size);
@@ -211,6 +215,8 @@ ngx_int_t ngx_http_apiscale_limit_arrival(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_access(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_upstream(ngx_http_request_t *r);
 ngx_int_t ngx_http_apiscale_limit_settle_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_consumer_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_apiscale_consumer_admit(ngx_http_request_t *r);
 
 
 /* the parts of the umbrella's filters, for requests that have a record */
@@ -239,6 +245,7 @@ extern ngx_module_t  ngx_http_apiscale_metrics_module;
 extern ngx_module_t  ngx_http_apiscale_limit_module;
 extern ngx_module_t  ngx_http_apiscale_version_module;
 extern ngx_module_t  ngx_http_apiscale_expose_module;
+extern ngx_module_t  ngx_http_apiscale_consumer_module;
 
 
 /*

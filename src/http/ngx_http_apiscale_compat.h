@@ -24,8 +24,10 @@
 
 #if (nginx_version >= 1023000)
 #define ngx_http_apiscale_header_unlink(h)  (h)->next = NULL
+#define ngx_http_apiscale_header_link(h, n)  (h)->next = (n)
 #else
 #define ngx_http_apiscale_header_unlink(h)
+#define ngx_http_apiscale_header_link(h, n)
 #endif
 
 

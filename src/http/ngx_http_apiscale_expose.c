@@ -7,8 +7,9 @@
 /*
  * What scripts of other origins may read.  A browser shows them the fields
  * of a response that Access-Control-Expose-Headers names, and few others
- * (Fetch standard, 3.3.6): limits would be told in vain.  Where a response
- * allows an origin, the fields that this module has added are named there.
+ * (Fetch standard, "CORS protocol"): limits would be told in vain.  Where a
+ * response allows an origin, the fields that this module has added are named
+ * there.
  *
  * It is a module of its own because its filter has to run after nginx's
  * add_header, which may be what allows the origin, while the filter of the

@@ -11,6 +11,7 @@
 use strict;
 use warnings;
 
+use Cwd qw(getcwd);
 use Test::More;
 use ApiscaleLab;
 
@@ -75,6 +76,8 @@ sub bytes {
     return join '', map { chr int rand 256 } 1 .. $n;
 }
 
+my $cwd = getcwd();
+
 # arguments that look right, of any directive
 my @right = (
     'zone=z:1m', 'zone=z', 'zone=n:32k', 'zone=n:8k', 'zone=n:1', 'zone=:',
@@ -95,6 +98,8 @@ my @right = (
     'strip', 'none', 'gone', 'serve', 'redirect', 'successor', '1', '2', 'v1',
     '2024-01-01', '2024-02-30', '2024-02-29T23:59:60Z', '9999-12-31', '0000-00-00',
     '2024-01-01T00:00:00+99:99', '1ms', '1s', '1d', '250ms', '99999999999d',
+    'source=$arg_a', 'source=', 'source=$', 'reload=1s', 'reload=0', 'reload=x',
+    "$cwd/t/fuzz/corpus/mmdb/v6", "$cwd/t/fuzz/corpus/mmdb/loop-map",
     '127.0.0.1', 'json', 'html', '~', '=', '==', ':', 'zone', 'rate', 'key',
 );
 
@@ -144,7 +149,7 @@ sub run {
     my $line = join ' ', $name, map { quoted($_) } @args;
     my $block = $flags{$name} =~ /CONF_BLOCK/ && rand() < 0.9
              || rand() < 0.02;
-    $line .= $block ? any(' { }', ' { version 1 { } }', ' { x; }', ' {', ' }')
+    $line .= $block ? any(' { }', ' { version 1 { } }', ' { $v a; }', ' { x; }', ' {', ' }')
                     : rand() < 0.98 ? ';' : '';
 
     my $text = $context{$context};

@@ -4,6 +4,8 @@
 use lib 't/lib';
 use ApiscaleBlocks 'no_plan';
 
+$ENV{TEST_NGINX_HTML_DIR} = html_dir();
+
 run_tests();
 
 __DATA__
@@ -205,3 +207,31 @@ What has no version is answered before a location, and its limit, is found.
 --- request
 GET /t
 --- error_code: 429
+
+
+
+=== TEST 10: a consumer is asked for after the limit and before passwords
+--- http_config
+    apiscale_limit_zone zone=z:1m;
+    apiscale_consumers zone=c:1m file=$TEST_NGINX_HTML_DIR/c.json;
+--- user_files
+>>> c.json
+{"consumers":[{"id":"a","keys":["sha256:2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"]}]}
+--- config
+    location /t {
+        apiscale_limit zone=z key=k$apiscale_consumer rate=1r/h burst=2 policy=p;
+        apiscale_consumer required;
+        auth_basic realm;
+        auth_basic_user_file /dev/null;
+        empty_gif;
+    }
+--- request eval
+["GET /t", "GET /t", "GET /t", "GET /t", "GET /t", "GET /t"]
+--- more_headers eval
+["", "X-API-Key: no", "", "X-API-Key: key", "X-API-Key: key", "X-API-Key: key"]
+--- error_code eval
+[401, 401, 429, 401, 401, 429]
+--- response_headers eval
+["WWW-Authenticate: ApiKey", "WWW-Authenticate: ApiKey", "!WWW-Authenticate",
+ "WWW-Authenticate: Basic realm=\"realm\"",
+ "WWW-Authenticate: Basic realm=\"realm\"", "!WWW-Authenticate"]

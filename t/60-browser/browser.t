@@ -6,6 +6,7 @@ use warnings;
 
 use ApiscaleServer;
 use File::Temp qw(tempdir);
+use POSIX ();
 use Test::More;
 
 plan skip_all => 'browsers do not see reloads' if $ENV{TEST_NGINX_USE_HUP};

@@ -10,6 +10,8 @@ use File::Find qw(find);
 use File::Temp qw(tempdir);
 use Test::More;
 
+use ApiscaleMmdb;
+
 plan skip_all => 'configurations are not reloaded'
     if $ENV{TEST_NGINX_USE_HUP};
 
@@ -20,10 +22,17 @@ my $so = $ENV{TEST_NGINX_APISCALE_SO}
 
 my $dir = tempdir('apiscale-t-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 mkdir "$dir/logs";
+write_mmdb("$dir/db.mmdb", { '127.0.0.0/8' => { country => { } } });
+
+# the file of apiscale_consumers
+open(my $file, '>', "$dir/consumers.json") or die "$dir: $!";
+print $file '{"consumers":[]}';
+close $file;
 
 # the first word of a piece that belongs into http { }
 my $http = qr/^(?:server|map|log_format|upstream
-                  |apiscale_(?:limit_zone|metrics_zone|api)) \b/mx;
+                  |apiscale_(?:limit_zone|metrics_zone|api|consumers|geo))
+                  \b/mx;
 
 sub complete {
     my ($s) = @_;
@@ -35,6 +44,8 @@ sub complete {
 
     # alternatives
     1 while $s =~ s/^apiscale_metrics_zone\s.*\n(?=apiscale_metrics_zone\s)//m;
+
+    $s =~ s{[^\s;]+\.mmdb\b}{$dir/db.mmdb}g;
 
     # names that this machine cannot resolve, addresses it may not have
     $s =~ s{(proxy_pass\s+http://)[a-z][^\s;/]*}{${1}127.0.0.1:9}g;
@@ -48,10 +59,17 @@ sub complete {
         my %api = map { $_ => 1 } $s =~ /apiscale_use_api\s+(?!off)([\w.-]+)/g;
         delete $api{$_} for $s =~ /apiscale_api\s+([\w.-]+)/g;
 
+        my %geo = map { $_ => 1 } $s =~ /\$(geo_\w+)/g;
+        delete $geo{$_} for $s =~ /^\s*\$(geo_\w+) .* ;$/mgx;
+
         my $before = join '', (map { "apiscale_limit_zone zone=$_:1m;\n" }
                                sort keys %zone),
+                              (map { "apiscale_geo $dir/db.mmdb { \$$_ x; }\n" }
+                               sort keys %geo),
                               (map { "apiscale_api $_ { version 1 { } }\n" }
                                sort keys %api);
+        $before .= "apiscale_consumers zone=c:1m file=consumers.json;\n"
+            if $s =~ /apiscale_consumer\s/ && $s !~ /apiscale_consumers/;
         $before .= "apiscale_metrics_zone zone=metrics:1m;\n"
             if $s =~ /apiscale_metrics\s/ && $s !~ /apiscale_metrics_zone/;
 

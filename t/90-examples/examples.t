@@ -6,12 +6,15 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(basename dirname);
+use File::Copy qw(copy);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep);
+
+use ApiscaleMmdb;
 
 plan skip_all => 'examples are not reloaded' if $ENV{TEST_NGINX_USE_HUP};
 
@@ -44,6 +47,20 @@ sub slurp {
     return scalar <$in>;
 }
 
+# the databases that an example names, as its test needs them
+my %mmdb = (
+    'GeoLite2-Country.mmdb' => {
+        '192.0.2.0/24' => { country => { iso_code => 'US' } },
+        '198.51.100.0/24' => { country => { iso_code => 'DE' } },
+        '203.0.113.0/24' => { country => { iso_code => 'FR' } },
+    },
+    'GeoLite2-ASN.mmdb' => {
+        '198.51.100.0/25' => { autonomous_system_number => 64496,
+                               autonomous_system_organization => 'Hosting' },
+        '203.0.113.0/24' => { autonomous_system_number => 64499 },
+    },
+);
+
 sub start {
     my ($file) = @_;
 
@@ -61,6 +78,15 @@ sub start {
                         map { "    ${_}_temp_path $dir/$_;\n" }
                         qw(client_body proxy fastcgi uwsgi scgi);
     $s =~ s/^http \{\n/http {\n$temp/m or die "$file: no http block\n";
+
+    for my $name (grep { $s =~ /\b\Q$_\E\b/ } sort keys %mmdb) {
+        write_mmdb("$dir/$name", $mmdb{$name});
+    }
+
+    # what a configuration comes with
+    for my $with (glob "$top/examples/*.json") {
+        copy($with, "$dir/" . basename($with)) or die "$with: $!";
+    }
 
     open(my $out, '>', "$dir/nginx.conf") or die "$dir: $!";
     print $out $s;
@@ -318,6 +344,77 @@ my %tests = (
          'Prometheus by argument');
     like(get('/status', Accept => 'text/plain')->{headers}{'content-type'},
          qr{^text/plain; version=0\.0\.4}, 'Prometheus by Accept');
+},
+
+'consumers.conf' => sub {
+    my @acme = ('/api/x', 'X-API-Key' => 'key-of-acme');
+    my @initech = ('/api/x', 'X-API-Key' => 'next-key-of-initech');
+
+    my $r = get(@acme);
+    is($r->{status}, 200, 'a consumer');
+    is_deeply(decode_json($r->{content}), { consumer => 'acme', key => '' },
+              'the origin knows who it is, and not the key');
+    is($r->{headers}{'x-ratelimit-remaining'}, 90, 'free: a tenth is gone');
+    is(get(@initech)->{headers}{'x-ratelimit-remaining'}, 99, 'pro: less');
+    is(get('/api/x', 'X-API-Key' => 'key-of-initech')
+       ->{headers}{'x-ratelimit-remaining'}, 98, 'of both keys');
+    like(statuses(15, @acme), qr/^200 (?:200 )+429/, 'free: ten at once');
+
+    $r = get('/api/x');
+    is($r->{status}, 401, 'nobody');
+    is($r->{headers}{'www-authenticate'}, 'ApiKey', 'the challenge');
+    is(decode_json($r->{content})->{code}, 'consumer-required', 'code');
+    $r = get('/api/x', 'X-API-Key' => 'guess');
+    is($r->{status}, 401, 'a key of nobody');
+    is(decode_json($r->{content})->{code}, 'consumer-unknown', 'code');
+    is(get('/health')->{status}, 200, 'what needs no key');
+    like(statuses(25, '/api/x', 'X-API-Key' => 'guess'),
+         qr/^401 (?:401 )+429/, 'guessing is limited');
+
+    my $s = decode_json(get('/status', 'X-API-Key' => 'key-of-initech')
+                        ->{content})->{consumers};
+    is_deeply([@$s{qw(consumers keys error)}], [2, 3, undef], 'status');
+    like(slurp("$dir/logs/consumers.log"),
+         qr{ 200 consumer=initech plan=pro$}m, 'log');
+
+    my $text = slurp("$dir/consumers.json") =~ s/"initech"/"renamed"/r;
+    open(my $out, '>', "$dir/new.json") or die $!;
+    print $out $text;
+    close $out;
+    rename "$dir/new.json", "$dir/consumers.json" or die $!;
+
+    for (1 .. 100) {
+        $r = get(@initech);
+        last if $r->{content} =~ /renamed/;
+        sleep 0.1;
+    }
+    is(decode_json($r->{content})->{consumer}, 'renamed', 'a new file');
+},
+
+'geo-limits.conf' => sub {
+    my $from = sub { ('/', 'X-Forwarded-For' => $_[0]) };
+
+    is(decode_json(get($from->('192.0.2.1'))->{content})->{country}, 'US',
+       'the origin is told the country');
+    is(decode_json(get('/')->{content})->{country}, 'ZZ', 'an unknown one');
+
+    my @n = (0) x 2;
+    for (1 .. 30) {
+        $n[0]++ if get($from->("203.0.113.$_"))->{status} == 200;
+        $n[1]++ if get($from->("198.51.100.@{[128 + $_]}"))->{status} == 200;
+    }
+    cmp_ok($n[0], '<', 30, 'clients of a country share a limit');
+    is($n[1], 30, 'but for the home market');
+
+    like(statuses(5, $from->('198.51.100.7')), qr/^200 200 200 200 429/,
+         'a network has a limit');
+    is(get($from->('198.51.100.8'))->{status}, 429, 'which clients share');
+
+    my $log = slurp("$dir/logs/geo.log");
+    like($log, qr{^198\.51\.100\.8 .* 429 country=DE asn=64496 organization="Hosting" limit=REJECTED hosting$}m,
+         'log');
+    like($log, qr{^192\.0\.2\.1 .* 200 country=US asn=0 organization="-" }m,
+         'log without a network');
 },
 
 'all-in-one.conf' => sub {

@@ -5,8 +5,9 @@
 
 
 /*
- * What the algorithms of the limiter and of the metrics take by themselves,
- * without nginx.  Prints lines of "name TAB value", which tools/bench shows.
+ * What the algorithms of the limiter, of consumers and of the metrics take by
+ * themselves, without nginx.  Prints lines of "name TAB value", which
+ * tools/bench shows.
  *
  *     micro SCALE      1: a few seconds; 10: a tenth of that
  */
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "apiscale_consumers.h"
 #include "apiscale_gcra.h"
 #include "apiscale_histogram.h"
 #include "apiscale_siphash.h"
@@ -402,6 +404,122 @@ micro_topk(uint64_t n)
 }
 
 
+/* the digest of key "i", which is as good as random */
+
+static void
+micro_digest(uint64_t i, unsigned char digest[APISCALE_CONSUMERS_DIGEST])
+{
+    int  k;
+
+    for (k = 0; k < APISCALE_CONSUMERS_DIGEST; k += 8) {
+        i = (i ^ i >> 31) * 0x9e3779b97f4a7c15ULL + 1;
+        memcpy(digest + k, &i, 8);
+    }
+}
+
+
+static void *
+micro_alloc(size_t n, size_t size)
+{
+    void  *p;
+
+    p = calloc(n, size);
+    if (p == NULL) {
+        perror("calloc");
+        exit(1);
+    }
+
+    return p;
+}
+
+
+static void *
+micro_consumers_image(size_t *size)
+{
+    int                           len;
+    char                          id[24];
+    void                         *image;
+    uint32_t                      i, record;
+    unsigned char                 digest[APISCALE_CONSUMERS_DIGEST];
+    apiscale_consumers_t          c;
+    apiscale_consumers_builder_t  b;
+
+    memset(&b, 0, sizeof(b));
+
+    b.seed[0] = 0x736f6d6570736575ULL;
+    b.max = 64 * MICRO_KEYS;
+    b.records = micro_alloc(b.max, 1);
+    b.max_keys = MICRO_KEYS;
+    b.keys = micro_alloc(MICRO_KEYS, sizeof(apiscale_consumers_key_t));
+    b.ids.size = b.names.size = b.digests.size = 1 << 21;
+    b.ids.slots = micro_alloc(1 << 21, sizeof(uint32_t));
+    b.names.slots = micro_alloc(1 << 21, sizeof(uint32_t));
+    b.digests.slots = micro_alloc(1 << 21, sizeof(uint32_t));
+
+    for (i = 0; i < MICRO_KEYS; i++) {
+        len = snprintf(id, sizeof(id), "consumer-%u", i);
+        c.id.data = (unsigned char *) id;
+        c.id.len = (size_t) len;
+        c.plan.data = (const unsigned char *) "pro";
+        c.plan.len = 3;
+        c.version.len = 0;
+
+        micro_digest(i, digest);
+        (void) apiscale_consumers_add(&b, &c);
+        (void) apiscale_consumers_add_key(&b, digest, &record);
+    }
+
+    *size = apiscale_consumers_size(&b);
+    image = micro_alloc(*size, 1);
+    apiscale_consumers_write(&b, image);
+
+    free(b.records);
+    free(b.keys);
+    free(b.ids.slots);
+    free(b.names.slots);
+    free(b.digests.slots);
+
+    return image;
+}
+
+
+/* without SHA-256, which OpenSSL computes */
+
+static void
+micro_consumers(uint64_t n)
+{
+    void                        *image;
+    double                       start;
+    size_t                       size;
+    uint64_t                     i, x;
+    unsigned char                digest[APISCALE_CONSUMERS_DIGEST];
+    apiscale_consumers_t         c;
+    apiscale_consumers_image_t   im;
+
+    image = micro_consumers_image(&size);
+
+    x = 1;
+    start = micro_now(CLOCK_PROCESS_CPUTIME_ID);
+
+    for (i = 0; i < n; i++) {
+        x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+        micro_digest((x >> 33) % MICRO_KEYS, digest);
+        (void) apiscale_consumers_open(&im, image, size);
+        (void) apiscale_consumers_get(im.records, im.size,
+                                      apiscale_consumers_find(&im, digest),
+                                      &c);
+        micro_sink += c.id.data[c.id.len - 1];
+    }
+
+    printf("consumers: look-up, one key of a million\t%.1f ns\n",
+           (micro_now(CLOCK_PROCESS_CPUTIME_ID) - start) * 1e9 / n);
+    printf("consumers: memory of one of a million\t%.1f bytes\n",
+           (double) size / MICRO_KEYS);
+
+    free(image);
+}
+
+
 /* not ours, but paid once for each decision and three times by metrics */
 
 static void
@@ -440,6 +558,7 @@ main(int argc, char **argv)
     micro_siphash(50000000 / scale, 17);
     micro_histogram(50000000 / scale);
     micro_topk(50000000 / scale);
+    micro_consumers(5000000 / scale);
     micro_clock(20000000 / scale);
 
     return 0;

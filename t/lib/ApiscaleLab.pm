@@ -330,8 +330,9 @@ sub read_response {
             until ($$buf =~ /^([0-9a-f]+)\r\n/i) {
                 more($sock, $buf) or return $r;
             }
-            my $n = hex $1;
-            my $skip = length($1) + 2;
+            my ($size) = $$buf =~ /^([0-9a-f]+)/i;
+            my $n = hex $size;
+            my $skip = length($size) + 2;
             while (length $$buf < $skip + $n + 2) {
                 more($sock, $buf) or return $r;
             }
