@@ -25,9 +25,23 @@
 /* keys of a bucket that a reader looks at: the seed makes more impossible */
 #define APISCALE_CONSUMERS_SCAN     64
 
+/* steps of a writer */
+
+#define APISCALE_CONSUMERS_CLEAR    0
+#define APISCALE_CONSUMERS_COUNT    1
+#define APISCALE_CONSUMERS_SUM      2
+#define APISCALE_CONSUMERS_PLACE    3
+#define APISCALE_CONSUMERS_COPY     4
+#define APISCALE_CONSUMERS_DONE     5
+
+/* of the records, in bytes, for what a key takes to be placed */
+#define APISCALE_CONSUMERS_PIECE    128
+
 #define apiscale_consumers_load(p)  __atomic_load_n(p, __ATOMIC_RELAXED)
 
 
+static void apiscale_consumers_copy(const apiscale_consumers_writer_t *w,
+    uint32_t i, uint32_t end);
 static uint32_t apiscale_consumers_place(apiscale_consumers_builder_t *b,
     const unsigned char *data, size_t len);
 static apiscale_consumers_rc_e apiscale_consumers_intern(
@@ -364,15 +378,14 @@ apiscale_consumers_size(const apiscale_consumers_builder_t *b)
 
 
 /*
- * Writes the image, apiscale_consumers_size() bytes, aligned to 8.
+ * Begins to write the image, apiscale_consumers_size() bytes, aligned to 8.
+ * The builder is left alone until it is written.
  */
 
 void
-apiscale_consumers_write(const apiscale_consumers_builder_t *b, void *image)
+apiscale_consumers_write_start(apiscale_consumers_writer_t *w,
+    const apiscale_consumers_builder_t *b, void *image)
 {
-    uint32_t                    i, n, buckets, *index, *at;
-    unsigned                    shift;
-    apiscale_consumers_key_t   *keys;
     apiscale_consumers_head_t  *head;
 
     head = image;
@@ -383,35 +396,138 @@ apiscale_consumers_write(const apiscale_consumers_builder_t *b, void *image)
     head->bits = apiscale_consumers_bits(b->nkeys);
     head->records = b->used;
 
-    buckets = UINT32_C(1) << head->bits;
-    shift = 64 - head->bits;
-    index = (uint32_t *) (head + 1);
-    keys = (apiscale_consumers_key_t *) (index + buckets + 1);
+    w->builder = b;
+    w->buckets = UINT32_C(1) << head->bits;
+    w->shift = 64 - head->bits;
+    w->index = (uint32_t *) (head + 1);
+    w->keys = (apiscale_consumers_key_t *) (w->index + w->buckets + 1);
+    w->records = (unsigned char *) (w->keys + b->nkeys);
+    w->step = APISCALE_CONSUMERS_CLEAR;
+    w->i = 0;
+    w->sum = 0;
+}
 
-    memset(index, 0, ((size_t) buckets + 1) * sizeof(uint32_t));
 
-    for (i = 0; i < b->nkeys; i++) {
-        index[apiscale_consumers_hash(b->seed, b->keys[i].digest) >> shift]++;
+static uint32_t *
+apiscale_consumers_bucket(const apiscale_consumers_writer_t *w, uint32_t key)
+{
+    const apiscale_consumers_builder_t  *b;
+
+    b = w->builder;
+
+    return &w->index[apiscale_consumers_hash(b->seed, b->keys[key].digest)
+                     >> w->shift];
+}
+
+
+/*
+ * Writes some more, in a time that depends on "n", such as for "n" keys.
+ * Returns 0 when the image is complete, else 1.
+ */
+
+int
+apiscale_consumers_write_some(apiscale_consumers_writer_t *w, uint32_t n)
+{
+    uint32_t                             i, end, total;
+    const apiscale_consumers_builder_t  *b;
+
+    b = w->builder;
+    i = w->i;
+
+    switch (w->step) {
+
+    case APISCALE_CONSUMERS_CLEAR:
+    case APISCALE_CONSUMERS_SUM:
+        total = w->buckets + 1;
+        break;
+
+    case APISCALE_CONSUMERS_COUNT:
+    case APISCALE_CONSUMERS_PLACE:
+        total = b->nkeys;
+        break;
+
+    default: /* APISCALE_CONSUMERS_COPY */
+        total = (b->used + APISCALE_CONSUMERS_PIECE - 1)
+                / APISCALE_CONSUMERS_PIECE;
+        break;
     }
 
-    n = 0;
+    end = total - i > n ? i + n : total;
+    w->i = end;
 
-    for (i = 0; i <= buckets; i++) {
-        n += index[i];
-        index[i] = n;
+    switch (w->step) {
+
+    case APISCALE_CONSUMERS_CLEAR:
+        memset(w->index + i, 0, (size_t) (end - i) * sizeof(uint32_t));
+        break;
+
+    case APISCALE_CONSUMERS_COUNT:
+        for ( /* void */ ; i < end; i++) {
+            (*apiscale_consumers_bucket(w, i))++;
+        }
+        break;
+
+    case APISCALE_CONSUMERS_SUM:
+        for ( /* void */ ; i < end; i++) {
+            w->sum += w->index[i];
+            w->index[i] = w->sum;
+        }
+        break;
+
+    case APISCALE_CONSUMERS_PLACE:
+
+        /* from the ends of the buckets to their begins */
+
+        for ( /* void */ ; i < end; i++) {
+            w->keys[--*apiscale_consumers_bucket(w, i)] = b->keys[i];
+        }
+        break;
+
+    default: /* APISCALE_CONSUMERS_COPY */
+        apiscale_consumers_copy(w, i, end);
+        break;
     }
 
-    /* from the ends of the buckets to their begins */
-
-    for (i = 0; i < b->nkeys; i++) {
-        at = &index[apiscale_consumers_hash(b->seed, b->keys[i].digest)
-                    >> shift];
-        keys[--*at] = b->keys[i];
+    if (end == total) {
+        w->step++;
+        w->i = 0;
     }
 
-    if (b->used) {
-        memcpy(keys + b->nkeys, b->records, b->used);
+    return w->step != APISCALE_CONSUMERS_DONE;
+}
+
+
+static void
+apiscale_consumers_copy(const apiscale_consumers_writer_t *w, uint32_t i,
+    uint32_t end)
+{
+    uint64_t  from, to;
+
+    from = (uint64_t) i * APISCALE_CONSUMERS_PIECE;
+    to = (uint64_t) end * APISCALE_CONSUMERS_PIECE;
+
+    if (to > w->builder->used) {
+        to = w->builder->used;
     }
+
+    if (to > from) {
+        memcpy(w->records + from, w->builder->records + from, to - from);
+    }
+}
+
+
+/*
+ * Writes the image at once.
+ */
+
+void
+apiscale_consumers_write(const apiscale_consumers_builder_t *b, void *image)
+{
+    apiscale_consumers_writer_t  w;
+
+    apiscale_consumers_write_start(&w, b, image);
+
+    while (apiscale_consumers_write_some(&w, UINT32_MAX)) { /* void */ }
 }
 
 

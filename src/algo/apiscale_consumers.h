@@ -119,6 +119,21 @@ typedef struct {
 } apiscale_consumers_builder_t;
 
 
+/* an image that is written in steps, so that others may run meanwhile */
+
+typedef struct {
+    const apiscale_consumers_builder_t  *builder;
+    uint32_t                            *index;
+    apiscale_consumers_key_t            *keys;
+    unsigned char                       *records;
+    uint32_t                             buckets;
+    unsigned                             shift;
+    unsigned                             step;
+    uint32_t                             i;      /* done in this step */
+    uint32_t                             sum;    /* of keys so far */
+} apiscale_consumers_writer_t;
+
+
 apiscale_consumers_rc_e apiscale_consumers_add(
     apiscale_consumers_builder_t *b, const apiscale_consumers_t *c);
 apiscale_consumers_rc_e apiscale_consumers_add_key(
@@ -127,6 +142,9 @@ apiscale_consumers_rc_e apiscale_consumers_add_key(
 void apiscale_consumers_move_set(apiscale_consumers_builder_t *b,
     apiscale_consumers_set_t *set, uint32_t *slots, uint32_t size);
 uint64_t apiscale_consumers_size(const apiscale_consumers_builder_t *b);
+void apiscale_consumers_write_start(apiscale_consumers_writer_t *w,
+    const apiscale_consumers_builder_t *b, void *image);
+int apiscale_consumers_write_some(apiscale_consumers_writer_t *w, uint32_t n);
 void apiscale_consumers_write(const apiscale_consumers_builder_t *b,
     void *image);
 

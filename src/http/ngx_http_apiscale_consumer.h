@@ -202,6 +202,10 @@ ngx_int_t ngx_http_apiscale_consumer_read(
     ngx_http_apiscale_consumer_load_t *load);
 ngx_int_t ngx_http_apiscale_consumer_parse(
     ngx_http_apiscale_consumer_load_t *load);
+void ngx_http_apiscale_consumer_pause(
+    ngx_http_apiscale_consumer_load_t *load);
+void ngx_http_apiscale_consumer_release(
+    ngx_http_apiscale_consumer_load_t *load);
 void ngx_http_apiscale_consumer_free(ngx_http_apiscale_consumer_load_t *load);
 
 /* zone */
@@ -210,6 +214,8 @@ ngx_int_t ngx_http_apiscale_consumer_init_zone(ngx_shm_zone_t *zone,
     void *data);
 ngx_int_t ngx_http_apiscale_consumer_init_module(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_apiscale_consumer_init_process(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_apiscale_consumer_create_process(ngx_cycle_t *cycle,
+    ngx_http_apiscale_consumer_main_conf_t *mcf);
 uint64_t ngx_http_apiscale_consumer_used(ngx_shm_zone_t *zone);
 
 /* request */

@@ -24,6 +24,13 @@
 /* of a consumer with one key in a file, bytes: sets are not moved so often */
 #define NGX_HTTP_APISCALE_CONSUMER_LENGTH  100
 
+/* what is done at a time: some 100 us, as bytes and as consumers */
+#define NGX_HTTP_APISCALE_CONSUMER_CHUNK   65536
+#define NGX_HTTP_APISCALE_CONSUMER_BATCH   64
+
+/* unmapped at a time, a multiple of any page's size */
+#define NGX_HTTP_APISCALE_CONSUMER_PIECE   1048576
+
 /* a file that was written within so many ns is looked at again */
 #define NGX_HTTP_APISCALE_CONSUMER_RECENT  2000000000ULL
 
@@ -74,11 +81,12 @@ static ngx_int_t ngx_http_apiscale_consumer_room(
 static ngx_int_t ngx_http_apiscale_consumer_grow(void **memory, uint32_t *max,
     uint32_t used, uint32_t need, size_t size);
 static ngx_int_t ngx_http_apiscale_consumer_grow_set(
-    apiscale_consumers_builder_t *b, apiscale_consumers_set_t *set,
+    ngx_http_apiscale_consumer_load_t *load, apiscale_consumers_set_t *set,
     size_t expected);
 static void *ngx_http_apiscale_consumer_pages(void *old, size_t old_size,
     size_t size);
-static void ngx_http_apiscale_consumer_unmap(void *p, size_t size);
+static void ngx_http_apiscale_consumer_unmap(
+    ngx_http_apiscale_consumer_load_t *load, void *memory, size_t size);
 static ngx_apiscale_json_t *ngx_http_apiscale_consumer_value(
     ngx_http_apiscale_consumer_load_t *load, const u_char **p);
 static ngx_int_t ngx_http_apiscale_consumer_expect(
@@ -204,7 +212,8 @@ ngx_http_apiscale_consumer_read_fd(ngx_http_apiscale_consumer_load_t *load,
     }
 
     for (done = 0; done < load->size; done += n) {
-        n = read(fd, load->data + done, load->size - done);
+        n = read(fd, load->data + done,
+                 ngx_min(load->size - done, NGX_HTTP_APISCALE_CONSUMER_CHUNK));
 
         if (n == -1) {
             return ngx_http_apiscale_consumer_system_error(load, "read()",
@@ -214,6 +223,8 @@ ngx_http_apiscale_consumer_read_fd(ngx_http_apiscale_consumer_load_t *load,
         if (n == 0) {
             return NGX_AGAIN;
         }
+
+        ngx_http_apiscale_consumer_pause(load);
     }
 
     if (fstat(fd, &sb) == -1) {
@@ -234,13 +245,23 @@ ngx_http_apiscale_consumer_read_fd(ngx_http_apiscale_consumer_load_t *load,
 static ngx_int_t
 ngx_http_apiscale_consumer_hash(ngx_http_apiscale_consumer_load_t *load)
 {
+    size_t                  done, n;
     ngx_int_t               rc;
     ngx_apiscale_sha256_t  *sha;
 
     sha = ngx_apiscale_sha256_create();
 
-    rc = sha ? ngx_apiscale_sha256(sha, load->data, load->size, load->digest)
-             : NGX_ERROR;
+    rc = sha ? ngx_apiscale_sha256_init(sha) : NGX_ERROR;
+
+    for (done = 0; rc == NGX_OK && done < load->size; done += n) {
+        n = ngx_min(load->size - done, NGX_HTTP_APISCALE_CONSUMER_CHUNK);
+        rc = ngx_apiscale_sha256_update(sha, load->data + done, n);
+        ngx_http_apiscale_consumer_pause(load);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_apiscale_sha256_final(sha, load->digest);
+    }
 
     ngx_apiscale_sha256_destroy(sha);
 
@@ -297,7 +318,7 @@ ngx_http_apiscale_consumer_parse(ngx_http_apiscale_consumer_load_t *load)
 
     /* the text is not needed any more */
 
-    ngx_http_apiscale_consumer_unmap(load->data, load->size + 1);
+    ngx_http_apiscale_consumer_unmap(load, load->data, load->size + 1);
     load->data = NULL;
 
     return rc;
@@ -430,6 +451,10 @@ ngx_http_apiscale_consumer_array(ngx_http_apiscale_consumer_load_t *load,
 
         if (load->thread && (ngx_exiting || ngx_quit || ngx_terminate)) {
             return NGX_AGAIN;
+        }
+
+        if (load->builder.consumers % NGX_HTTP_APISCALE_CONSUMER_BATCH == 0) {
+            ngx_http_apiscale_consumer_pause(load);
         }
 
         rc = ngx_http_apiscale_consumer_item(load, p, &plain);
@@ -748,9 +773,10 @@ ngx_http_apiscale_consumer_room(ngx_http_apiscale_consumer_load_t *load)
                                            b->nkeys, 1,
                                            sizeof(apiscale_consumers_key_t))
            != NGX_OK
-        || ngx_http_apiscale_consumer_grow_set(b, &b->ids, expected) != NGX_OK
-        || ngx_http_apiscale_consumer_grow_set(b, &b->names, 0) != NGX_OK
-        || ngx_http_apiscale_consumer_grow_set(b, &b->digests, expected)
+        || ngx_http_apiscale_consumer_grow_set(load, &b->ids, expected)
+           != NGX_OK
+        || ngx_http_apiscale_consumer_grow_set(load, &b->names, 0) != NGX_OK
+        || ngx_http_apiscale_consumer_grow_set(load, &b->digests, expected)
            != NGX_OK)
     {
         return ngx_http_apiscale_consumer_error(load, NULL, "out of memory");
@@ -790,7 +816,7 @@ ngx_http_apiscale_consumer_grow(void **memory, uint32_t *max, uint32_t used,
 
 
 static ngx_int_t
-ngx_http_apiscale_consumer_grow_set(apiscale_consumers_builder_t *b,
+ngx_http_apiscale_consumer_grow_set(ngx_http_apiscale_consumer_load_t *load,
     apiscale_consumers_set_t *set, size_t expected)
 {
     uint64_t                   size;
@@ -818,9 +844,10 @@ ngx_http_apiscale_consumer_grow_set(apiscale_consumers_builder_t *b,
 
     old = *set;
 
-    apiscale_consumers_move_set(b, set, slots, (uint32_t) size);
+    apiscale_consumers_move_set(&load->builder, set, slots, (uint32_t) size);
 
-    ngx_http_apiscale_consumer_unmap(old.slots, old.size * sizeof(uint32_t));
+    ngx_http_apiscale_consumer_unmap(load, old.slots,
+                                     old.size * sizeof(uint32_t));
 
     return NGX_OK;
 }
@@ -848,11 +875,19 @@ ngx_http_apiscale_consumer_pages(void *old, size_t old_size, size_t size)
 }
 
 
+/* in pieces, since the system takes its time for each page, too */
+
 static void
-ngx_http_apiscale_consumer_unmap(void *p, size_t size)
+ngx_http_apiscale_consumer_unmap(ngx_http_apiscale_consumer_load_t *load,
+    void *memory, size_t size)
 {
-    if (p) {
-        (void) munmap(p, size);
+    size_t   n;
+    u_char  *p;
+
+    for (p = memory; p && size; p += n, size -= n) {
+        n = ngx_min(size, NGX_HTTP_APISCALE_CONSUMER_PIECE);
+        (void) munmap(p, n);
+        ngx_http_apiscale_consumer_pause(load);
     }
 }
 
@@ -993,30 +1028,61 @@ ngx_http_apiscale_consumer_error(ngx_http_apiscale_consumer_load_t *load,
 
 
 /*
- * Frees what was read; NULL is allowed.
+ * Called after each bit of work: lets the worker go on that this thread has
+ * taken the processor from.  Otherwise a request might wait for as long as
+ * the system lets a thread run, which is milliseconds.
+ */
+
+void
+ngx_http_apiscale_consumer_pause(ngx_http_apiscale_consumer_load_t *load)
+{
+    if (load->thread) {
+        ngx_sched_yield();
+    }
+}
+
+
+/*
+ * Frees the text and what was built of it; numbers and message stay.  It
+ * takes tens of milliseconds, so it is done in the thread.
+ */
+
+void
+ngx_http_apiscale_consumer_release(ngx_http_apiscale_consumer_load_t *load)
+{
+    apiscale_consumers_builder_t  *b;
+
+    b = &load->builder;
+
+    ngx_http_apiscale_consumer_unmap(load, b->keys,
+                              b->max_keys * sizeof(apiscale_consumers_key_t));
+    ngx_http_apiscale_consumer_unmap(load, b->records, b->max);
+    ngx_http_apiscale_consumer_unmap(load, b->ids.slots,
+                                     b->ids.size * sizeof(uint32_t));
+    ngx_http_apiscale_consumer_unmap(load, b->names.slots,
+                                     b->names.size * sizeof(uint32_t));
+    ngx_http_apiscale_consumer_unmap(load, b->digests.slots,
+                                     b->digests.size * sizeof(uint32_t));
+    ngx_http_apiscale_consumer_unmap(load, load->data, load->size + 1);
+
+    b->keys = NULL;
+    b->records = NULL;
+    b->ids.slots = NULL;
+    b->names.slots = NULL;
+    b->digests.slots = NULL;
+    load->data = NULL;
+}
+
+
+/*
+ * Frees all of it; NULL is allowed.
  */
 
 void
 ngx_http_apiscale_consumer_free(ngx_http_apiscale_consumer_load_t *load)
 {
-    apiscale_consumers_builder_t  *b;
-
-    if (load == NULL) {
-        return;
+    if (load) {
+        ngx_http_apiscale_consumer_release(load);
+        free(load);
     }
-
-    b = &load->builder;
-
-    ngx_http_apiscale_consumer_unmap(b->keys,
-                              b->max_keys * sizeof(apiscale_consumers_key_t));
-    ngx_http_apiscale_consumer_unmap(b->records, b->max);
-    ngx_http_apiscale_consumer_unmap(b->ids.slots,
-                                     b->ids.size * sizeof(uint32_t));
-    ngx_http_apiscale_consumer_unmap(b->names.slots,
-                                     b->names.size * sizeof(uint32_t));
-    ngx_http_apiscale_consumer_unmap(b->digests.slots,
-                                     b->digests.size * sizeof(uint32_t));
-    ngx_http_apiscale_consumer_unmap(load->data, load->size + 1);
-
-    free(load);
 }

@@ -206,8 +206,14 @@ ngx_http_apiscale_consumer_look_up(ngx_http_request_t *r,
     ngx_http_apiscale_consumer_half_t  *half;
     ngx_http_apiscale_consumer_find_t   find;
 
-    if (mcf->process == NULL) {
-        return NGX_OK;
+    /* "master_process off" has no worker to be started anew by a reload */
+
+    if (mcf->process == NULL
+        && ngx_http_apiscale_consumer_create_process((ngx_cycle_t *) ngx_cycle,
+                                                     mcf)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     find.process = mcf->process;
@@ -248,9 +254,9 @@ ngx_http_apiscale_consumer_look_up(ngx_http_request_t *r,
         }
     }
 
-    ngx_str_null(&ctx->id);
-    ngx_str_null(&ctx->plan);
-    ngx_str_null(&ctx->version);
+    ctx->id.len = 0;
+    ctx->plan.len = 0;
+    ctx->version.len = 0;
 
     return NGX_OK;
 }
@@ -288,6 +294,8 @@ ngx_http_apiscale_consumer_find(ngx_http_request_t *r,
     }
 
     ctx->id.len = 0;
+    ctx->plan.len = 0;
+    ctx->version.len = 0;
 
     if (find->record == 0
         || apiscale_consumers_get(find->image.records, find->image.size,

@@ -20,6 +20,9 @@
 /* for a writer in another process: it copies, and does not parse */
 #define NGX_HTTP_APISCALE_CONSUMER_WAIT_US  1000000
 
+/* written to the zone at a time, in some 100 us */
+#define NGX_HTTP_APISCALE_CONSUMER_KEYS     1000
+
 /* until a file that could not be published is tried again */
 #define NGX_HTTP_APISCALE_CONSUMER_SOON     100
 
@@ -384,6 +387,7 @@ ngx_http_apiscale_consumer_write(
     ngx_http_apiscale_consumer_load_t *load)
 {
     uint64_t                             generation;
+    apiscale_consumers_writer_t          writer;
     ngx_http_apiscale_consumer_half_t   *half;
     ngx_http_apiscale_consumer_block_t  *block;
 
@@ -394,8 +398,14 @@ ngx_http_apiscale_consumer_write(
     ngx_http_apiscale_consumer_set(&half->generation, 0);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
-    apiscale_consumers_write(&load->builder,
-                             mcf->halves + (generation & 1) * mcf->half);
+    apiscale_consumers_write_start(&writer, &load->builder,
+                                mcf->halves + (generation & 1) * mcf->half);
+
+    while (apiscale_consumers_write_some(&writer,
+                                         NGX_HTTP_APISCALE_CONSUMER_KEYS))
+    {
+        ngx_http_apiscale_consumer_pause(load);
+    }
 
     ngx_http_apiscale_consumer_set(&half->bytes,
                                    apiscale_consumers_size(&load->builder));
@@ -497,8 +507,6 @@ ngx_http_apiscale_consumer_init_module(ngx_cycle_t *cycle)
 ngx_int_t
 ngx_http_apiscale_consumer_init_process(ngx_cycle_t *cycle)
 {
-    ngx_pool_cleanup_t                      *cln;
-    ngx_http_apiscale_consumer_process_t    *process;
     ngx_http_apiscale_consumer_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
@@ -510,6 +518,31 @@ ngx_http_apiscale_consumer_init_process(ngx_cycle_t *cycle)
     {
         return NGX_OK;
     }
+
+    if (ngx_http_apiscale_consumer_create_process(cycle, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_THREADS)
+    if (ngx_worker == 0 && mcf->threads) {
+        return ngx_http_apiscale_consumer_init_timer(cycle, mcf->process);
+    }
+#endif
+
+    return NGX_OK;
+}
+
+
+/*
+ * Makes what a worker needs to look keys up: mcf->process.
+ */
+
+ngx_int_t
+ngx_http_apiscale_consumer_create_process(ngx_cycle_t *cycle,
+    ngx_http_apiscale_consumer_main_conf_t *mcf)
+{
+    ngx_pool_cleanup_t                    *cln;
+    ngx_http_apiscale_consumer_process_t  *process;
 
     cln = ngx_pool_cleanup_add(cycle->pool,
                                sizeof(ngx_http_apiscale_consumer_process_t));
@@ -540,12 +573,6 @@ ngx_http_apiscale_consumer_init_process(ngx_cycle_t *cycle)
     }
 
     mcf->process = process;
-
-#if (NGX_THREADS)
-    if (ngx_worker == 0 && mcf->threads) {
-        return ngx_http_apiscale_consumer_init_timer(cycle, process);
-    }
-#endif
 
     return NGX_OK;
 }
@@ -657,6 +684,8 @@ ngx_http_apiscale_consumer_thread(void *data, ngx_log_t *log)
             rc = done;
         }
     }
+
+    ngx_http_apiscale_consumer_release(load);
 
     process->rc = rc;
 }

@@ -20,11 +20,11 @@ struct ngx_apiscale_sha256_s {
 #if (OPENSSL_VERSION_NUMBER >= 0x30000000L)
 #define ngx_apiscale_sha256_fetch()   EVP_MD_fetch(NULL, "SHA256", NULL)
 #define ngx_apiscale_sha256_drop(md)  EVP_MD_free((EVP_MD *) (md))
-#define ngx_apiscale_sha256_init(ctx, md)  EVP_DigestInit_ex2(ctx, md, NULL)
+#define ngx_apiscale_sha256_begin(ctx, md)  EVP_DigestInit_ex2(ctx, md, NULL)
 #else
 #define ngx_apiscale_sha256_fetch()   EVP_sha256()
 #define ngx_apiscale_sha256_drop(md)
-#define ngx_apiscale_sha256_init(ctx, md)  EVP_DigestInit_ex(ctx, md, NULL)
+#define ngx_apiscale_sha256_begin(ctx, md)  EVP_DigestInit_ex(ctx, md, NULL)
 #endif
 
 
@@ -70,6 +70,43 @@ ngx_apiscale_sha256_destroy(ngx_apiscale_sha256_t *sha)
 
 
 /*
+ * Begins a digest of data that come in parts.
+ */
+
+ngx_int_t
+ngx_apiscale_sha256_init(ngx_apiscale_sha256_t *sha)
+{
+    return ngx_apiscale_sha256_begin(sha->ctx, sha->md) == 1 ? NGX_OK
+                                                             : NGX_ERROR;
+}
+
+
+/*
+ * The next part.
+ */
+
+ngx_int_t
+ngx_apiscale_sha256_update(ngx_apiscale_sha256_t *sha, const void *data,
+    size_t len)
+{
+    return EVP_DigestUpdate(sha->ctx, data, len) == 1 ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * The digest of all parts.
+ */
+
+ngx_int_t
+ngx_apiscale_sha256_final(ngx_apiscale_sha256_t *sha,
+    u_char digest[NGX_APISCALE_SHA256_LEN])
+{
+    return EVP_DigestFinal_ex(sha->ctx, digest, NULL) == 1 ? NGX_OK
+                                                           : NGX_ERROR;
+}
+
+
+/*
  * The digest of "len" bytes.
  */
 
@@ -77,7 +114,7 @@ ngx_int_t
 ngx_apiscale_sha256(ngx_apiscale_sha256_t *sha, const void *data, size_t len,
     u_char digest[NGX_APISCALE_SHA256_LEN])
 {
-    if (ngx_apiscale_sha256_init(sha->ctx, sha->md) == 1
+    if (ngx_apiscale_sha256_begin(sha->ctx, sha->md) == 1
         && EVP_DigestUpdate(sha->ctx, data, len) == 1
         && EVP_DigestFinal_ex(sha->ctx, digest, NULL) == 1)
     {

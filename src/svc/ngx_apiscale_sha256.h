@@ -29,6 +29,11 @@ typedef struct ngx_apiscale_sha256_s  ngx_apiscale_sha256_t;
 
 ngx_apiscale_sha256_t *ngx_apiscale_sha256_create(void);
 void ngx_apiscale_sha256_destroy(ngx_apiscale_sha256_t *sha);
+ngx_int_t ngx_apiscale_sha256_init(ngx_apiscale_sha256_t *sha);
+ngx_int_t ngx_apiscale_sha256_update(ngx_apiscale_sha256_t *sha,
+    const void *data, size_t len);
+ngx_int_t ngx_apiscale_sha256_final(ngx_apiscale_sha256_t *sha,
+    u_char digest[NGX_APISCALE_SHA256_LEN]);
 ngx_int_t ngx_apiscale_sha256(ngx_apiscale_sha256_t *sha, const void *data,
     size_t len, u_char digest[NGX_APISCALE_SHA256_LEN]);
 

@@ -350,6 +350,47 @@ test_many(void **state)
 }
 
 
+/* in steps of any size the image is the same */
+
+static void
+test_steps(void **state)
+{
+    void                          *whole, *steps;
+    size_t                         size;
+    uint32_t                       i, n;
+    apiscale_consumers_writer_t    w;
+    apiscale_consumers_builder_t  *b;
+
+    static const uint32_t  sizes[] = { 1, 7, 1000, N, UINT32_MAX };
+
+    (void) state;
+
+    b = make(N * 64, N, 8);
+    fill(b, 8);
+
+    size = apiscale_consumers_size(b);
+    whole = malloc(size);
+    steps = malloc(size);
+
+    apiscale_consumers_write(b, whole);
+
+    for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        memset(steps, 0xa5, size);
+        apiscale_consumers_write_start(&w, b, steps);
+
+        for (n = 1; apiscale_consumers_write_some(&w, sizes[i]); n++) {
+            assert_in_range(n, 1, 8 * N);
+        }
+
+        assert_memory_equal(steps, whole, size);
+    }
+
+    free(whole);
+    free(steps);
+    drop(b);
+}
+
+
 /* whatever an image holds, a reader stays within it */
 
 static void
@@ -478,6 +519,7 @@ main(void)
         cmocka_unit_test(test_duplicates),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_steps),
         cmocka_unit_test(test_overwritten),
         cmocka_unit_test(test_digest)
     };
