@@ -17,6 +17,8 @@ static apiscale_verdict_e apiscale_bucket_window(apiscale_charge_t *c,
     const apiscale_clock_t *now);
 static uint64_t apiscale_bucket_counter(const apiscale_charge_t *c,
     const apiscale_window_t *w, const apiscale_clock_t *now, unsigned before);
+static void apiscale_bucket_move(const apiscale_policy_t *p,
+    const apiscale_ref_t *ref, uint64_t state, const apiscale_clock_t *now);
 static void apiscale_bucket_set_window(const apiscale_policy_t *p,
     apiscale_window_t *w);
 static apiscale_table_rc_e apiscale_bucket_correct(
@@ -119,7 +121,11 @@ apiscale_bucket_window(apiscale_charge_t *c, const apiscale_clock_t *now)
         apiscale_table_find(p->table,
                             apiscale_bucket_counter(c, &w, now, 1), &ref);
 
-        previous = apiscale_bucket_convert(p, &ref, now);
+        previous = apiscale_window_previous(&w,
+                                       apiscale_bucket_convert(p, &ref, now),
+                                       now->wall);
+
+        apiscale_bucket_move(p, &ref, previous, now);
     }
 
     apiscale_table_find(p->table, apiscale_bucket_counter(c, &w, now, 0),
@@ -129,6 +135,10 @@ apiscale_bucket_window(apiscale_charge_t *c, const apiscale_clock_t *now)
                           apiscale_bucket_convert(p, &c->ref, now), now->wall,
                           c->cost, &res);
 
+    if (res.rejected) {
+        apiscale_bucket_move(p, &c->ref, res.state, now);
+    }
+
     c->res.tat = res.state;
     c->res.retry = res.retry;
     c->res.reset = res.reset;
@@ -137,6 +147,22 @@ apiscale_bucket_window(apiscale_charge_t *c, const apiscale_clock_t *now)
     c->until = now->wall + res.reset;
 
     return res.rejected ? APISCALE_REJECT : APISCALE_ADMIT;
+}
+
+
+/*
+ * Puts a counter whose requests stay the same into another window.  If another
+ * process was faster, it has seen to that, or the next request will.
+ */
+
+static void
+apiscale_bucket_move(const apiscale_policy_t *p, const apiscale_ref_t *ref,
+    uint64_t state, const apiscale_clock_t *now)
+{
+    if (ref->entry && state && ref->state != state) {
+        (void) apiscale_table_commit(p->table, ref, p->generation, state,
+                                     now);
+    }
 }
 
 
@@ -269,6 +295,7 @@ apiscale_bucket_give_back(const apiscale_charge_t *c, uint64_t cost,
 {
     uint64_t                  state;
     apiscale_ref_t            ref;
+    apiscale_window_t         w;
     const apiscale_policy_t  *p;
 
     p = c->policy;
@@ -286,7 +313,9 @@ apiscale_bucket_give_back(const apiscale_charge_t *c, uint64_t cost,
                                      cost * p->gcra.interval);
 
     } else {
-        state = apiscale_window_refund(ref.state, c->res.tat, now->wall, cost);
+        apiscale_bucket_set_window(p, &w);
+        state = apiscale_window_refund(&w, ref.state, c->res.tat, now->wall,
+                                       cost);
     }
 
     return apiscale_table_commit(p->table, &ref, p->generation, state, now);

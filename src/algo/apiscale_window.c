@@ -128,7 +128,10 @@ apiscale_window_parity(const apiscale_window_t *w, uint64_t wall)
 /*
  * Tells whether "cost" requests are admitted at "wall" by counters whose
  * words are "current" and, when sliding, "previous"; fills "res".  To charge
- * them the caller replaces "current" by res->state.
+ * them the caller replaces "current" by res->state.  When they are rejected,
+ * res->state has the same count for the current window: a "current" that
+ * differs from it, after the clock was set back, is to be replaced as well,
+ * else it would reject until the clock is there again.
  *
  * A cost of 0 is always admitted.  res->retry is a wait after which the same
  * cost is admitted if nobody else asks, APISCALE_WINDOW_NEVER when the cost
@@ -149,6 +152,32 @@ apiscale_window_check(const apiscale_window_t *w, uint64_t previous,
 }
 
 
+/*
+ * A sliding window's previous counter as it has to be: what is left from
+ * before the clock was set back counts for the window before the current one.
+ * A counter of the next window is of a worker whose clock is already there.
+ */
+
+uint64_t
+apiscale_window_previous(const apiscale_window_t *w, uint64_t previous,
+    uint64_t wall)
+{
+    uint64_t  count, rest, period;
+
+    count = apiscale_window_owed(previous, wall);
+
+    if (count == 0) {
+        return previous;
+    }
+
+    rest = apiscale_window_rest(w, wall);
+    period = w->period_s * APISCALE_TICKS_PER_SEC;
+
+    return apiscale_window_left(previous, wall) > rest + 2 * period
+           ? apiscale_window_make(wall, rest, count) : previous;
+}
+
+
 static void
 apiscale_window_fixed(const apiscale_window_t *w, uint64_t state,
     uint64_t wall, uint64_t cost, apiscale_window_result_t *res)
@@ -162,7 +191,7 @@ apiscale_window_fixed(const apiscale_window_t *w, uint64_t state,
                     && (cost > w->limit || count > w->limit - cost);
 
     if (res->rejected) {
-        res->state = state;
+        res->state = count ? apiscale_window_make(wall, life, count) : state;
         res->retry = cost > w->limit ? APISCALE_WINDOW_NEVER : life;
 
     } else {
@@ -207,7 +236,8 @@ apiscale_window_sliding(const apiscale_window_t *w, uint64_t previous,
                         || used + (apiscale_wide_t) cost * period > most);
 
     if (res->rejected) {
-        res->state = current;
+        res->state = count ? apiscale_window_make(wall, rest + period, count)
+                           : current;
         res->retry = apiscale_window_wait(w, before, count, rest, cost);
 
     } else {
@@ -272,12 +302,21 @@ apiscale_window_wait(const apiscale_window_t *w, uint64_t previous,
  */
 
 uint64_t
-apiscale_window_refund(uint64_t state, uint64_t written, uint64_t wall,
-    uint64_t cost)
+apiscale_window_refund(const apiscale_window_t *w, uint64_t state,
+    uint64_t written, uint64_t wall, uint64_t cost)
 {
     uint64_t  count;
 
     if (state >> 32 != written >> 32) {
+        return state;
+    }
+
+    /* a sliding counter lives on as the previous one, and stays as it is */
+
+    if (w->sliding
+        && apiscale_window_left(state, wall)
+           <= w->period_s * APISCALE_TICKS_PER_SEC)
+    {
         return state;
     }
 

@@ -53,7 +53,7 @@ typedef struct {
 
 
 typedef struct {
-    uint64_t  state;                      /* to write; as found if rejected */
+    uint64_t  state;                      /* to write */
     uint64_t  remaining;                  /* requests */
     uint64_t  retry;                      /* ticks; 0 when admitted */
     uint64_t  reset;                      /* ticks until all is there again */
@@ -65,9 +65,11 @@ typedef struct {
 void apiscale_window_check(const apiscale_window_t *w, uint64_t previous,
     uint64_t current, uint64_t wall, uint64_t cost,
     apiscale_window_result_t *res);
+uint64_t apiscale_window_previous(const apiscale_window_t *w,
+    uint64_t previous, uint64_t wall);
 unsigned apiscale_window_parity(const apiscale_window_t *w, uint64_t wall);
-uint64_t apiscale_window_refund(uint64_t state, uint64_t written,
-    uint64_t wall, uint64_t cost);
+uint64_t apiscale_window_refund(const apiscale_window_t *w, uint64_t state,
+    uint64_t written, uint64_t wall, uint64_t cost);
 uint64_t apiscale_window_add(const apiscale_window_t *w, uint64_t state,
     uint64_t wall, uint64_t cost);
 uint64_t apiscale_window_owed(uint64_t state, uint64_t wall);
