@@ -38,7 +38,7 @@ my @good = (
     (map { ["at $_", $Z, "apiscale_limit zone=z rate=1r/m at=$_;"] }
          qw(arrival access upstream)),
     (map { ["count $_", $Z, "apiscale_limit zone=z rate=1r/m count=$_;"] }
-         qw(401 4xx 401,403 401,5xx 100 599 1xx,2xx,3xx,4xx,5xx)),
+         split m{ }, "401 4xx 401,403 401,5xx 100 599 1xx,2xx,3xx,4xx,5xx"),
     (map { ["scale $_", $Z, "apiscale_limit zone=z rate=1r/m scale=$_;"] }
          qw(0 1 0.5 1.0 0.000001 $arg_s)),
     ['settle', $Z, 'apiscale_limit zone=z rate=1r/m settle=$upstream_http_x;'],

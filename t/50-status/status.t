@@ -113,9 +113,15 @@ sub {
     like($text, qr/^apiscale_http_requests_total
                    \{server="localhost",location="=\ \/4",code="2xx"\}\ 1$/mx,
          "$name - requests");
-    like($text, qr/^apiscale_http_response_bytes_total
-                   \{server="localhost",location="=\ \/4"\}\ \d+$/mx,
-         "$name - bytes");
+    # the one request before this: what it was, and what it was not
+    for ([request_bytes => '[1-9]\d+'], [response_bytes => '[1-9]\d+'],
+         [requests_rejected => 0], [requests_aborted => 0])
+    {
+        my ($family, $value) = @$_;
+        like($text, qr/^apiscale_http_${family}_total
+                       \{server="localhost",location="=\ \/4"\}\ $value$/mx,
+             "$name - $family");
+    }
     like($text, qr/^apiscale_series_overflow_total\{dimension="location"\} 0$/m,
          "$name - overflow");
     my %seen;
