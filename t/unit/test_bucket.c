@@ -357,7 +357,7 @@ test_debt(void **state)
 }
 
 
-/* other rates and windows of other configurations: so much is owed as before */
+/* other rates and windows of other configurations owe as much as before */
 
 static void
 test_reload(void **state)
